@@ -1,0 +1,141 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The house has six floors, and an arrow only ever points down:
+//   5 tools   4 judgement   3 edges   2 protocol   1 ground   0 C
+// Floors 1 and 2 are sans-IO: no input or output, no clock, no randomness of their own, no Foundation.
+
+/// Warnings are errors in this package; the language mode is Swift 6 with complete concurrency checking.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+]
+
+/// Ground code also decides whether mutation points exist: an application that depends on the stack with `traits: []` gets none.
+let ground: [SwiftSetting] = strict + [.define("MUTATION_POINTS", .when(traits: ["MutationPoints"]))]
+
+func floor(_ name: String, _ dependencies: [Target.Dependency], settings: [SwiftSetting] = strict) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "hyperconform",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "hyperconform", targets: ["hyperconform"]),
+        .executable(name: "hyperconform-peer", targets: ["hyperconform-peer"]),
+        .library(name: "Hyperswarm", targets: ["Hyperswarm"]),
+        .library(
+            name: "HyperswarmProtocols",
+            targets: [
+                "CompactEncoding", "HyperCrypto", "Noise", "SecretStream", "Protomux", "BlindRelay", "UDX", "DHTRPC", "HyperDHT",
+                "HyperswarmCore",
+            ]),
+        .library(name: "Conformance", targets: ["Conformance", "PacketCapture", "Dissection"]),
+    ],
+    traits: [
+        .trait(
+            name: "MutationPoints",
+            description: "Compile the points at which the harness can plant one wire bug. Off, they cost nothing."),
+        .default(enabledTraits: ["MutationPoints"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", exact: "1.6.0", traits: []),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+    ],
+    targets: [
+        // Floor 0: C.
+        .systemLibrary(
+            name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"]), .brew(["libsodium"])]),
+        .systemLibrary(name: "CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"]), .brew(["libpcap"])]),
+        .target(name: "CDatagram"),
+        .target(name: "CMutation"),
+
+        // Floor 1: ground.
+        floor("SansIO", ["CMutation"], settings: ground),
+        floor("CompactEncoding", ["SansIO"]),
+        floor("HyperCrypto", ["SansIO", "CompactEncoding", "CSodium"]),
+        floor("StrictJSON", []),
+
+        // Floor 2: protocol.
+        floor("Noise", ["SansIO", "CompactEncoding", "HyperCrypto"]),
+        floor("SecretStream", ["SansIO", "CompactEncoding", "HyperCrypto", "Noise"]),
+        floor("Protomux", ["SansIO", "CompactEncoding"]),
+        floor("BlindRelay", ["SansIO", "CompactEncoding", "HyperCrypto", "Protomux"]),
+        floor("UDX", ["SansIO", "CompactEncoding", .product(name: "Collections", package: "swift-collections")]),
+        floor(
+            "DHTRPC",
+            ["SansIO", "CompactEncoding", "HyperCrypto", .product(name: "Collections", package: "swift-collections")]),
+        floor(
+            "HyperDHT",
+            [
+                "SansIO", "CompactEncoding", "HyperCrypto", "Noise", "SecretStream", "Protomux", "BlindRelay", "UDX",
+                "DHTRPC", .product(name: "Collections", package: "swift-collections"),
+            ]),
+        floor(
+            "HyperswarmCore",
+            [
+                "SansIO", "CompactEncoding", "HyperCrypto", "HyperDHT", "SecretStream",
+                .product(name: "Collections", package: "swift-collections"),
+            ]),
+        floor("KeyLog", ["SansIO", "StrictJSON"]),
+
+        // Floor 3: edges.
+        floor("PacketCapture", ["SansIO", "StrictJSON", "KeyLog", "CPcap"]),
+        floor(
+            "Dissection",
+            [
+                "SansIO", "CompactEncoding", "HyperCrypto", "Noise", "SecretStream", "Protomux", "BlindRelay", "UDX",
+                "DHTRPC", "HyperDHT", "KeyLog", "PacketCapture",
+            ]),
+        floor("NetworkSimulator", ["SansIO", "PacketCapture"]),
+        floor(
+            "Hyperswarm",
+            [
+                "SansIO", "CompactEncoding", "HyperCrypto", "CDatagram", "UDX", "SecretStream", "Protomux", "BlindRelay",
+                "DHTRPC", "HyperDHT", "HyperswarmCore", "KeyLog", .product(name: "Logging", package: "swift-log"),
+            ]),
+
+        // Floor 4: judgement.
+        floor("Conformance", ["SansIO", "StrictJSON", "PacketCapture", "Dissection", "KeyLog"]),
+        floor("ConformanceReports", ["Conformance", "StrictJSON"]),
+        floor(
+            "EncryptionChecks",
+            ["Conformance", "CompactEncoding", "HyperCrypto", "Noise", "SecretStream", "Protomux", "BlindRelay"]),
+        floor("UDXChecks", ["Conformance", "UDX", "NetworkSimulator", "CompactEncoding"]),
+        floor(
+            "DHTChecks",
+            ["Conformance", "DHTRPC", "HyperDHT", "HyperCrypto", "CompactEncoding", "NetworkSimulator", "UDX"]),
+        floor("SwarmChecks", ["Conformance", "HyperswarmCore", "HyperDHT", "NetworkSimulator"]),
+        floor("TraceChecks", ["Conformance", "Dissection", "PacketCapture"]),
+
+        // Floor 5: tools.
+        .executableTarget(
+            name: "hyperconform",
+            dependencies: [
+                "Conformance", "ConformanceReports", "EncryptionChecks", "UDXChecks", "DHTChecks", "SwarmChecks",
+                "TraceChecks", "Dissection", "PacketCapture", "NetworkSimulator", "Hyperswarm",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "hyperconform-peer", dependencies: ["Hyperswarm", "StrictJSON", "KeyLog"], swiftSettings: strict),
+
+        // Tests.
+        tests("GroundTests", ["SansIO", "CompactEncoding", "HyperCrypto", "StrictJSON"]),
+        tests(
+            "EncryptionTests",
+            ["EncryptionChecks", "Noise", "SecretStream", "Protomux", "BlindRelay", "Conformance"]),
+        tests("UDXTests", ["UDX", "UDXChecks", "NetworkSimulator", "Conformance"]),
+        tests("DHTTests", ["DHTRPC", "HyperDHT", "DHTChecks", "NetworkSimulator", "Conformance"]),
+        tests("SwarmTests", ["HyperswarmCore", "SwarmChecks", "NetworkSimulator", "Conformance"]),
+        tests("CaptureTests", ["PacketCapture", "Dissection", "KeyLog", "TraceChecks", "Conformance"]),
+        tests("ConformanceTests", ["Conformance", "ConformanceReports"]),
+        tests("RuntimeTests", ["Hyperswarm", "NetworkSimulator"]),
+    ]
+)

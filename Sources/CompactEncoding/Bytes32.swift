@@ -1,0 +1,77 @@
+/// Thirty-two bytes held inline: keys, ids, targets, tokens. The order is unsigned and bytewise.
+public struct Bytes32: Hashable, Comparable, Sendable, CustomStringConvertible {
+    // Big-endian words, so that comparing words compares bytes.
+    @usableFromInline let word0: UInt64
+    @usableFromInline let word1: UInt64
+    @usableFromInline let word2: UInt64
+    @usableFromInline let word3: UInt64
+
+    public static let zero = Bytes32(0, 0, 0, 0)
+
+    @inlinable init(_ w0: UInt64, _ w1: UInt64, _ w2: UInt64, _ w3: UInt64) {
+        word0 = w0
+        word1 = w1
+        word2 = w2
+        word3 = w3
+    }
+
+    /// nil unless there are exactly 32 bytes.
+    public init?(_ bytes: some Collection<UInt8>) {
+        guard bytes.count == 32 else { return nil }
+        var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+        for (index, byte) in bytes.enumerated() {
+            switch index >> 3 {
+            case 0: words.0 = words.0 << 8 | UInt64(byte)
+            case 1: words.1 = words.1 << 8 | UInt64(byte)
+            case 2: words.2 = words.2 << 8 | UInt64(byte)
+            default: words.3 = words.3 << 8 | UInt64(byte)
+            }
+        }
+        self.init(words.0, words.1, words.2, words.3)
+    }
+
+    init(unchecked bytes: [UInt8], at offset: Int) {
+        func word(_ at: Int) -> UInt64 {
+            var value: UInt64 = 0
+            for index in at..<at + 8 { value = value << 8 | UInt64(bytes[index]) }
+            return value
+        }
+        self.init(word(offset), word(offset + 8), word(offset + 16), word(offset + 24))
+    }
+
+    public var bytes: [UInt8] {
+        var result: [UInt8] = []
+        result.reserveCapacity(32)
+        append(to: &result)
+        return result
+    }
+
+    /// Appends the 32 bytes.
+    public func append(to output: inout [UInt8]) {
+        for word in [word0, word1, word2, word3] {
+            for shift in stride(from: 56, through: 0, by: -8) { output.append(UInt8(truncatingIfNeeded: word >> UInt64(shift))) }
+        }
+    }
+
+    @inlinable public static func < (a: Bytes32, b: Bytes32) -> Bool {
+        if a.word0 != b.word0 { return a.word0 < b.word0 }
+        if a.word1 != b.word1 { return a.word1 < b.word1 }
+        if a.word2 != b.word2 { return a.word2 < b.word2 }
+        return a.word3 < b.word3
+    }
+
+    /// The XOR distance of Kademlia, itself ordered bytewise.
+    @inlinable public static func ^ (a: Bytes32, b: Bytes32) -> Bytes32 {
+        Bytes32(a.word0 ^ b.word0, a.word1 ^ b.word1, a.word2 ^ b.word2, a.word3 ^ b.word3)
+    }
+
+    /// Number of leading zero bits, 0...256.
+    @inlinable public var leadingZeroBitCount: Int {
+        if word0 != 0 { return word0.leadingZeroBitCount }
+        if word1 != 0 { return 64 + word1.leadingZeroBitCount }
+        if word2 != 0 { return 128 + word2.leadingZeroBitCount }
+        return 192 + word3.leadingZeroBitCount
+    }
+
+    public var description: String { Hex.encode(bytes) }
+}

@@ -1,0 +1,48 @@
+import CSodium
+import CompactEncoding
+
+/// BLAKE2b as libsodium's `crypto_generichash`, without salt or personalisation.
+public enum Blake2b {
+    /// 32-byte digest, unkeyed or keyed.
+    public static func hash256(_ parts: [UInt8]..., key: [UInt8] = []) -> Bytes32 {
+        Bytes32(digest(32, parts, key: key)) ?? .zero
+    }
+
+    /// 64-byte digest, unkeyed.
+    public static func hash512(_ parts: [UInt8]...) -> [UInt8] { digest(64, parts, key: []) }
+
+    /// `length` (16...64) bytes over the parts laid end to end.
+    public static func digest(_ length: Int, _ parts: [[UInt8]], key: [UInt8]) -> [UInt8] {
+        var output = [UInt8](repeating: 0, count: length)
+        if parts.count == 1 {
+            _ = crypto_generichash(&output, length, parts[0], UInt64(parts[0].count), key, key.count)
+            return output
+        }
+        let joined = parts.count == 2 ? parts[0] + parts[1] : Array(parts.joined())
+        _ = crypto_generichash(&output, length, joined, UInt64(joined.count), key, key.count)
+        return output
+    }
+
+    /// RFC 2104 over BLAKE2b-512, block 128: noise.md section 5. 64 bytes.
+    public static func hmac512(key: [UInt8], _ message: [UInt8], _ more: [UInt8] = []) -> [UInt8] {
+        var output = [UInt8](repeating: 0, count: 64)
+        _ = hc_hmac_blake2b512(&output, key, key.count, message, message.count, more, more.count)
+        return output
+    }
+}
+
+/// libsodium must be initialised once before its random functions; everything else works without. Safe to call often.
+public enum Sodium {
+    private static let ready: Bool = sodium_init() >= 0
+
+    /// False if libsodium can't start (no source of randomness).
+    @discardableResult public static func initialise() -> Bool { ready }
+
+    /// Overwrites secrets in place.
+    public static func wipe(_ bytes: inout [UInt8]) {
+        bytes.withUnsafeMutableBytes { sodium_memzero($0.baseAddress, $0.count) }
+    }
+
+    /// Constant-time comparison; false if the lengths differ.
+    public static func equal(_ a: [UInt8], _ b: [UInt8]) -> Bool { a.count == b.count && (a.isEmpty || sodium_memcmp(a, b, a.count) == 0) }
+}

@@ -1,0 +1,52 @@
+import CSodium
+import CompactEncoding
+
+/// An Ed25519 key pair in libsodium's form. It signs records and does Noise's Diffie-Hellman.
+public struct KeyPair: Hashable, Sendable {
+    public let publicKey: Bytes32
+    /// 64 bytes: seed, then public key.
+    public let secretKey: [UInt8]
+
+    /// Derives the pair from a 32-byte seed; nil for another length. HDHT-1.
+    public init?(seed: [UInt8]) {
+        guard seed.count == 32 else { return nil }
+        var publicKey = [UInt8](repeating: 0, count: 32)
+        var secretKey = [UInt8](repeating: 0, count: 64)
+        guard crypto_sign_seed_keypair(&publicKey, &secretKey, seed) == 0, let key = Bytes32(publicKey) else { return nil }
+        self.publicKey = key
+        self.secretKey = secretKey
+    }
+
+    /// Takes a 64-byte secret key; nil for another length.
+    public init?(secretKey: [UInt8]) {
+        guard secretKey.count == 64, let key = Bytes32(secretKey[32...]) else { return nil }
+        publicKey = key
+        self.secretKey = secretKey
+    }
+
+    /// Ed25519 detached signature, 64 bytes.
+    public func sign(_ message: [UInt8]) -> [UInt8] {
+        var signature = [UInt8](repeating: 0, count: 64)
+        _ = crypto_sign_detached(&signature, nil, message, UInt64(message.count), secretKey)
+        return signature
+    }
+}
+
+public enum Ed25519 {
+    /// True only for a valid 64-byte detached signature.
+    public static func verify(_ signature: [UInt8], _ message: [UInt8], _ publicKey: Bytes32) -> Bool {
+        signature.count == 64 && crypto_sign_verify_detached(signature, message, UInt64(message.count), publicKey.bytes) == 0
+    }
+
+    /// Diffie-Hellman on edwards25519 (noise.md section 4): the clamped scalar of SHA-512(seed) times the peer's point, compressed.
+    /// nil for a point that is not canonical, not on the curve, of small order or outside the prime-order subgroup, and for an identity result.
+    public static func sharedPoint(secretKey: [UInt8], publicKey: Bytes32) -> [UInt8]? {
+        guard secretKey.count == 64 else { return nil }
+        var scalar = [UInt8](repeating: 0, count: 32)
+        defer { Sodium.wipe(&scalar) }
+        guard crypto_sign_ed25519_sk_to_curve25519(&scalar, secretKey) == 0 else { return nil }
+        var output = [UInt8](repeating: 0, count: 32)
+        guard crypto_scalarmult_ed25519_noclamp(&output, scalar, publicKey.bytes) == 0 else { return nil }
+        return output
+    }
+}
