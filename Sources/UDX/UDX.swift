@@ -1,1 +1,1 @@
-// Placeholder: the target's files follow.
+// The module's documentation: UDX, a reliable stream and message transport over UDP, as sans-IO state machines. Start at `UDXInstance`.

@@ -1,0 +1,64 @@
+import CompactEncoding
+import SansIO
+
+/// The fixed 20 bytes before every packet's body, little-endian. udx.md section 2. UDX-1.
+public struct PacketHeader: Hashable, Sendable {
+    public static let magic: UInt8 = 0xff
+    public static let version: UInt8 = 1
+    /// Bytes.
+    public static let size = 20
+
+    public var type: PacketType
+    /// Length in bytes of the area between header and payload.
+    public var dataOffset: UInt8
+    /// The receiver's id. UDX-2.
+    public var streamID: StreamID
+    /// Receive window of the packet's sender, in bytes.
+    public var window: UInt32
+    public var seq: SequenceNumber
+    /// Every sequence number before this one has arrived in order.
+    public var ack: SequenceNumber
+
+    @inlinable public init(
+        type: PacketType, dataOffset: UInt8 = 0, streamID: StreamID, window: UInt32, seq: SequenceNumber, ack: SequenceNumber
+    ) {
+        self.type = type
+        self.dataOffset = dataOffset
+        self.streamID = streamID
+        self.window = window
+        self.seq = seq
+        self.ack = ack
+    }
+}
+
+extension PacketHeader: CompactCodable {
+    public init(from reader: inout Reader) throws(DecodingFailure) {
+        let start = reader.offset
+        guard try reader.uint8("magic") == PacketHeader.magic else { throw reader.failure(.unknownVersion, "magic", at: start) }
+        guard try reader.uint8("version") == PacketHeader.version else { throw reader.failure(.unknownVersion, "version", at: start + 1) }
+        type = PacketType(rawValue: try reader.uint8("type"))
+        dataOffset = try reader.uint8("dataOffset")
+        streamID = StreamID(try reader.uint32("streamID"))
+        window = try reader.uint32("window")
+        seq = SequenceNumber(try reader.uint32("seq"))
+        ack = SequenceNumber(try reader.uint32("ack"))
+    }
+
+    public func encode(to writer: inout Writer) {
+        writer.uint8(PacketHeader.magic)
+        writer.uint8(PacketHeader.version)
+        writer.uint8(type.rawValue)
+        writer.uint8(dataOffset)
+        writer.uint32(streamID.rawValue)
+        writer.uint32(window)
+        writer.uint32(Mutation.udx(1).isActive ? seq.rawValue.byteSwapped : seq.rawValue)
+        writer.uint32(ack.rawValue)
+    }
+}
+
+extension PacketHeader {
+    /// The cheap test that comes before decoding: long enough, magic and version. udx.md section 4. UDX-10a.
+    @inlinable public static func isPlausible(_ bytes: [UInt8]) -> Bool {
+        bytes.count >= size && bytes[0] == magic && bytes[1] == version
+    }
+}
