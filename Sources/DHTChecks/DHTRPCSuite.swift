@@ -1,0 +1,6 @@
+import Conformance
+
+/// Everything that judges dht-rpc.
+enum DHTRPCSuite {
+    static let suite = CheckSuite(layer: "dht-rpc", checks: DHTRPCVectors.checks, mutants: [])
+}

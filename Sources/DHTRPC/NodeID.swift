@@ -1,0 +1,16 @@
+import CompactEncoding
+import HyperCrypto
+import SansIO
+
+/// Node ids: they follow from the public address alone. dht-rpc.md section 3.6.
+public enum NodeID {
+    /// BLAKE2b-256 over host (4 octets) and port (little-endian). DHT-3. IPv6 addresses hash their 18 bytes; dht-rpc never carries one.
+    public static func of(_ endpoint: Endpoint) -> Bytes32 {
+        var writer = Writer(capacity: 6)
+        writer.address(endpoint)
+        return Blake2b.hash256(writer.bytes)
+    }
+
+    /// Whether `id` is the id of the node at `endpoint`. DHT-30.
+    public static func matches(_ id: Bytes32, _ endpoint: Endpoint) -> Bool { of(endpoint) == id }
+}
