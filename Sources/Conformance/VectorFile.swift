@@ -70,6 +70,12 @@ public struct VectorNode {
         public let path: String
         public let expected: String
         public let actual: String
+
+        public init(path: String, expected: String, actual: String) {
+            self.path = path
+            self.expected = expected
+            self.actual = actual
+        }
     }
 
     final class Context {
