@@ -31,10 +31,17 @@ public final class Examination {
     /// Seed for whatever the check draws.
     public let seed: UInt64
     public private(set) var comparisons = 0
+    /// The first 50.
     public private(set) var findings: [Finding] = []
+    /// All.
+    public private(set) var findingCount = 0
     /// Differences that the check declares as allowed; they make the verdict `equivalent`.
     public private(set) var allowances: [String] = []
     public private(set) var notRunReason: String?
+    /// Cases of vector files that this check went through.
+    public private(set) var vectorCases: [VectorCaseResult] = []
+    /// Trace bundles that this check went through.
+    public private(set) var bundles: [BundleResult] = []
     private var location: [String] = []
 
     public init(corpus: Corpus, seed: UInt64 = 1) {
@@ -83,11 +90,18 @@ public final class Examination {
 
     /// Records a deviation without a comparison.
     public func report(_ field: String, expected: String, actual: String) {
+        findingCount += 1
         if findings.count < 50 { findings.append(Finding(field: field, expected: expected, actual: actual, location: here)) }
     }
 
     /// Counts comparisons made elsewhere (vector nodes).
     public func count(_ n: Int) { comparisons += n }
+
+    /// Notes a vector case that was gone through; `VectorFile.examine` does so.
+    public func record(_ vectorCase: VectorCaseResult) { vectorCases.append(vectorCase) }
+
+    /// Notes a trace bundle that was gone through, so that the report lists it.
+    public func record(_ bundle: BundleResult) { bundles.append(bundle) }
 
     /// Declares a difference that the specification allows.
     public func allow(_ what: String) { allowances.append(what) }

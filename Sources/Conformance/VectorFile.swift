@@ -6,6 +6,8 @@ public struct VectorFile {
     public let path: String
     public let suite: String
     public let cases: [JSON]
+    /// Of the cases, in order.
+    public let ids: [String]
 
     public init(_ name: String, in corpus: Corpus, schema: String = "hyperswarm-vectors/1") throws {
         path = "vectors/\(name).json"
@@ -29,6 +31,7 @@ public struct VectorFile {
             guard let id = value["id"]?.string else { throw CorpusError("a case without id", file: path, offset: value.offset) }
             guard ids.insert(id).inserted else { throw CorpusError("the id \"\(id)\" stands twice", file: path, offset: value.offset) }
         }
+        self.ids = cases.map { $0["id"]?.string ?? "" }
         self.suite = suite
         self.cases = cases
     }
@@ -42,6 +45,7 @@ public struct VectorFile {
         for value in cases {
             let context = VectorNode.Context()
             let node = VectorNode(value, path: value["id"]?.string ?? "?", file: path, context: context)
+            let before = exam.findingCount
             exam.at("\(path), offset \(value.offset)") {
                 do {
                     try node["id"].note()
@@ -54,9 +58,12 @@ public struct VectorFile {
                 for finding in context.findings { exam.report(finding.field, expected: finding.expected, actual: finding.actual) }
                 let unused = node.unusedLeaves(context)
                 for path in unused { exam.report(path, expected: "compared or used", actual: "nothing looked at this field") }
-                expected += context.compared + unused.count
-                compared += context.compared
-                exam.count(context.compared)
+                expected += context.compared.count + unused.count
+                compared += context.compared.count
+                exam.count(context.compared.count)
+                exam.record(
+                    VectorCaseResult(
+                        file: path, id: node.path, passed: exam.findingCount == before, compared: context.compared, unused: Set(unused)))
             }
         }
         return (expected, compared)
@@ -80,7 +87,7 @@ public struct VectorNode {
 
     final class Context {
         var used: Set<String> = []
-        var compared = 0
+        var compared: Set<String> = []
         var findings: [Finding] = []
     }
 
@@ -205,7 +212,7 @@ public struct VectorNode {
     /// Compares a leaf with what the implementation made of it.
     public func compare(_ actual: JSON) {
         context.used.insert(path)
-        context.compared += 1
+        context.compared.insert(path)
         if json != actual {
             context.findings.append(Finding(field: path, expected: json.text(), actual: actual.text()))
         }

@@ -1,0 +1,39 @@
+import ArgumentParser
+import Conformance
+import ConformanceReports
+import Foundation
+
+struct ExplainCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "explain", abstract: "A requirement or a check: text, source, checks, mutants, verdict.")
+
+    @Argument(help: ArgumentHelp("A requirement (UDX-15) or a check (udx.header).", valueName: "id"))
+    var id: String
+
+    @OptionGroup var corpusOptions: CorpusOptions
+
+    func run() async throws {
+        let corpus = try corpusOptions.load()
+        let catalogue = try Catalogue(corpus)
+        let checks = SuiteRegistry.suites.flatMap(\.checks)
+        var ids = [id.uppercased(), id].filter { catalogue[$0] != nil }
+        // Lettered ids end in a lower-case letter.
+        if ids.isEmpty, let last = id.last { ids = [id.dropLast().uppercased() + last.lowercased()].filter { catalogue[$0] != nil } }
+        if ids.isEmpty { ids = checks.first { $0.id == id }?.requirements ?? [] }
+        guard let first = ids.first else {
+            throw ValidationError("there is no requirement and no check \"\(id)\"; ids look like UDX-15 and udx.header")
+        }
+        let requirements = Array(Set(ids)).sorted { catalogue.position($0) < catalogue.position($1) }.compactMap { catalogue[$0] }
+        _ = first
+        let wanted = Set(requirements.map(\.id))
+        let own = checks.filter { !wanted.isDisjoint(with: $0.requirements) }
+        let results = CheckPool(corpus: corpus).run(own.map { CheckJob($0) })
+        let text = requirements.map { requirement in
+            Explanation(
+                requirement: requirement, results: results.filter { $0.requirements.contains(requirement.id) },
+                mutants: SuiteRegistry.suites.flatMap(\.mutants).filter { $0.requirement == requirement.id }
+            ).text
+        }
+        try Terminal.write(text.joined(separator: "\n"), to: nil)
+    }
+}

@@ -1,0 +1,73 @@
+import ArgumentParser
+import Conformance
+import Foundation
+
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+    case table, json
+}
+
+struct CorpusOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "The folder that holds requirements.json, vectors and Fixtures. By default it is looked for upwards from the working directory.",
+            valueName: "dir"))
+    var corpus: String?
+
+    func load() throws -> Corpus {
+        if let corpus {
+            guard Corpus.find(from: corpus)?.root == URL(fileURLWithPath: corpus).standardizedFileURL.path else {
+                throw CorpusError("not a corpus: requirements.json and vectors are expected in it", file: corpus)
+            }
+            return Corpus(root: corpus)
+        }
+        guard let found = Corpus.find() else {
+            throw CorpusError(
+                "no requirements.json and vectors here or in a folder above; run it inside a checkout, or give --corpus DIR",
+                file: FileManager.default.currentDirectoryPath)
+        }
+        return found
+    }
+}
+
+struct SelectionOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Only these layers, separated by commas: \(Layers.all.joined(separator: ", ")).", valueName: "a,b"),
+        completion: .list(Layers.all))
+    var layer: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Only this check, or all whose id begins with it and a dot. May be given more than once.", valueName: "id"))
+    var check: [String] = []
+
+    @Option(name: .long, help: ArgumentHelp("Seed for everything that a check draws at random.", valueName: "n"))
+    var seed: UInt64 = 1
+
+    @Option(name: .long, help: ArgumentHelp("How many checks run at once.", valueName: "n"))
+    var threads: Int = 2
+
+    @Option(name: .long, help: ArgumentHelp("A check that gives no verdict in this time hangs.", valueName: "seconds"))
+    var timeLimit: Double = 60
+
+    var layers: [String] { layer.map { $0.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) } } ?? [] }
+
+    func validate() throws {
+        guard threads >= 1, threads <= 256 else { throw ValidationError("--threads must be 1 to 256") }
+        guard timeLimit > 0 else { throw ValidationError("--time-limit must be more than 0") }
+    }
+
+    func plan(_ catalogue: Catalogue, tiers: [Tier] = []) throws -> Plan {
+        do { return try Plan(catalogue: catalogue, suites: SuiteRegistry.suites, layers: layers, ids: check, tiers: tiers) } catch let error
+            as SelectionError
+        {
+            throw ValidationError(error.description)
+        }
+    }
+
+    func pool(_ corpus: Corpus, timeLimitSeconds: Double? = nil) -> CheckPool {
+        CheckPool(corpus: corpus, seed: seed, threads: threads, timeLimitSeconds: timeLimitSeconds ?? timeLimit)
+    }
+}
