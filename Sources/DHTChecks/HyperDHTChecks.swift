@@ -1,0 +1,6 @@
+import Conformance
+
+/// The catalogue's share of HyperDHT.
+public enum HyperDHTChecks {
+    public static let suite = CheckSuite(layer: "hyperdht", checks: HyperDHTVectors.checks, mutants: HyperDHTMutants.mutants)
+}
