@@ -56,6 +56,28 @@ public struct VectorCaseResult: Sendable, Hashable {
     }
 }
 
+extension VectorCaseResult {
+    /// What several checks saw, by `key(file, id)`: a case passes if every check that went through it passed it.
+    public static func merged(_ results: [CheckResult]) -> [String: VectorCaseResult] {
+        var merged: [String: VectorCaseResult] = [:]
+        for result in results.flatMap(\.vectors) {
+            let key = key(result.file, result.id)
+            guard var known = merged[key] else {
+                merged[key] = result
+                continue
+            }
+            known.passed = known.passed && result.passed
+            known.compared.formUnion(result.compared)
+            known.unused.formUnion(result.unused)
+            merged[key] = known
+        }
+        return merged
+    }
+
+    public static func key(_ file: String, _ id: String) -> String { file + "#" + id }
+    public var fieldsExpected: Int { compared.union(unused).count }
+}
+
 /// A trace bundle, as one check saw it.
 public struct BundleResult: Sendable, Hashable {
     public let name: String

@@ -40,14 +40,17 @@ public enum Judgement {
     /// - Parameters:
     ///   - requirements: those that the run is about, in catalogue order.
     ///   - vectorFiles: ids of all cases, by file: cases that no check went through count as not passed.
-    ///   - covered: ids of requirements for which some mutant turned a check red; nil if mutants were not run.
+    ///   - mutants: what became of the planted bugs; nil if none were planted: then coverage is unknown.
     public static func results(
-        requirements: [Requirement], checks: [CheckResult], vectorFiles: [VectorFile], covered: Set<String>?,
+        requirements: [Requirement], checks: [CheckResult], vectorFiles: [VectorFile], mutants: [MutantResult]?,
         implementation: Results.Implementation, referenceName: String, corpusDigest: String, toolVersion: String, seed: UInt64
     ) -> Results {
         var byRequirement: [String: [Results.CheckEntry]] = [:]
+        var kills: [String: [String]] = [:]
+        for mutant in mutants ?? [] { if case .killed(let check) = mutant.fate { kills[check, default: []].append(mutant.id) } }
         for check in checks {
-            let entry = Results.CheckEntry(check)
+            var entry = Results.CheckEntry(check)
+            entry.evidence.kills = kills[check.id]?.sorted() ?? []
             for requirement in check.requirements { byRequirement[requirement, default: []].append(entry) }
         }
         var entries: [Results.RequirementEntry] = []
@@ -66,43 +69,25 @@ public enum Judgement {
             }
             reference.add(self.verdict(recorded).0)
         }
-        let layers = Layers.all.compactMap { name -> Results.Layer? in
-            let own = entries.filter { $0.layer == name }
-            if own.isEmpty { return nil }
-            return Results.Layer(
-                name: name, score: Results.score(own),
-                coverage: covered.map { covered in Results.share(own.filter { covered.contains($0.id) }.count, own.count) },
-                counts: Results.counts(own))
-        }
+        let known = mutants != nil
         return Results(
             implementation: implementation, reference: reference, referenceName: referenceName, corpusDigest: corpusDigest,
-            toolVersion: toolVersion, seed: seed, score: Results.score(entries),
-            coverage: covered.map { covered in Results.share(entries.filter { covered.contains($0.id) }.count, entries.count) },
-            layers: layers, requirements: entries, vectors: vectors(checks, vectorFiles), bundles: bundles(checks))
+            toolVersion: toolVersion, seed: seed, score: Results.score(entries), coverage: known ? Results.coverage(entries) : nil,
+            layers: Results.layers(entries, coverageKnown: known), requirements: entries, vectors: vectors(checks, vectorFiles),
+            bundles: bundles(checks))
     }
 
     /// A case passes if at least one check went through it, every one that did passed it, and between them no field was left unseen.
     static func vectors(_ checks: [CheckResult], _ files: [VectorFile]) -> Results.Vectors {
-        var merged: [String: VectorCaseResult] = [:]
-        for result in checks.flatMap(\.vectors) {
-            let key = result.file + "#" + result.id
-            guard var known = merged[key] else {
-                merged[key] = result
-                continue
-            }
-            known.passed = known.passed && result.passed
-            known.compared.formUnion(result.compared)
-            known.unused.formUnion(result.unused)
-            merged[key] = known
-        }
+        let merged = VectorCaseResult.merged(checks)
         var total = Results.Vectors()
         for file in files {
             for id in file.ids {
                 total.cases += 1
-                guard let result = merged[file.path + "#" + id] else { continue }
+                guard let result = merged[VectorCaseResult.key(file.path, id)] else { continue }
                 if result.passed { total.passed += 1 }
                 total.fieldsCompared += result.compared.count
-                total.fieldsExpected += result.compared.union(result.unused).count
+                total.fieldsExpected += result.fieldsExpected
             }
         }
         return total
@@ -136,6 +121,7 @@ extension Results.CheckEntry {
         self.init(
             id: result.id, tier: result.tier, subject: result.subject, verdict: result.verdict,
             evidence: Results.Evidence(
-                comparisons: result.comparisons, reason: result.reason, allowances: result.allowances, findings: result.findings))
+                comparisons: result.comparisons, reason: result.reason, allowances: result.allowances, findings: result.findings, kills: [])
+        )
     }
 }

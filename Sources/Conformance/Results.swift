@@ -52,6 +52,8 @@ public struct Results: Sendable, Equatable {
         public var reason: String
         public var allowances: [String]
         public var findings: [Finding]
+        /// Mutants that this check killed.
+        public var kills: [String]
     }
 
     public struct RequirementEntry: Sendable, Equatable {
@@ -113,6 +115,21 @@ extension Results {
         var counts = Counts()
         for entry in entries { counts.add(entry.verdict) }
         return counts
+    }
+
+    /// A requirement is covered if one of its checks killed one of its mutants.
+    public static func isCovered(_ entry: RequirementEntry) -> Bool {
+        entry.checks.contains { check in check.evidence.kills.contains { $0 == entry.id || $0.hasPrefix(entry.id + "/") } }
+    }
+
+    public static func coverage(_ entries: [RequirementEntry]) -> Double { share(entries.filter(isCovered).count, entries.count) }
+
+    static func layers(_ entries: [RequirementEntry], coverageKnown: Bool) -> [Layer] {
+        Layers.all.compactMap { name in
+            let own = entries.filter { $0.layer == name }
+            if own.isEmpty { return nil }
+            return Layer(name: name, score: score(own), coverage: coverageKnown ? coverage(own) : nil, counts: counts(own))
+        }
     }
 
     public var counts: Counts { Results.counts(requirements) }

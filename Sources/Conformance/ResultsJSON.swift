@@ -13,7 +13,7 @@ extension Results {
             ],
             "corpusDigest": .string(corpusDigest),
             "toolVersion": .string(toolVersion),
-            "seed": .string("\(seed)"),
+            "seed": .integer(seed),
             "score": .optional(score),
             "coverage": .optional(coverage),
             "layers": .object(layersJSON),
@@ -73,9 +73,10 @@ extension Results.Evidence {
                 findings.map {
                     [
                         "field": .string($0.field), "expected": .string($0.expected), "actual": .string($0.actual),
-                        "location": .string($0.location),
+                        "location": .string($0.location), "kind": .string($0.kind.rawValue),
                     ]
                 }),
+            "kills": .array(kills.map { .string($0) }),
         ]
     }
 }

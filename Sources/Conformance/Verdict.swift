@@ -59,3 +59,26 @@ public struct Finding: Hashable, Sendable {
         self.location = location
     }
 }
+
+extension Finding {
+    /// The sort of deviation, for signatures: stable where texts are not.
+    public enum Kind: String, Sendable, CaseIterable {
+        /// Another value than expected.
+        case value
+        /// Expected, but not there.
+        case missing
+        /// Accepted what had to be refused.
+        case accepted
+        /// An error where none was expected.
+        case error
+        /// An expected value that nothing compared.
+        case unseen
+    }
+
+    public var kind: Kind {
+        if field == "error" || expected == "the case runs" { return .error }
+        if expected == "refused", actual == "accepted" { return .accepted }
+        if expected == "compared or used" { return .unseen }
+        return actual == "nothing" || actual == "missing" ? .missing : .value
+    }
+}

@@ -18,26 +18,15 @@ public struct VectorReport {
     public let errors: [(check: String, reason: String)]
 
     public init(files: [VectorFile], results: [CheckResult]) {
-        var seen: [String: VectorCaseResult] = [:]
-        for result in results.flatMap(\.vectors) {
-            let key = result.file + "#" + result.id
-            if var known = seen[key] {
-                known.passed = known.passed && result.passed
-                known.compared.formUnion(result.compared)
-                known.unused.formUnion(result.unused)
-                seen[key] = known
-            } else {
-                seen[key] = result
-            }
-        }
+        let seen = VectorCaseResult.merged(results)
         rows = files.map { file in
             var row = Row(file: file.path)
             for id in file.ids {
                 row.cases += 1
-                guard let result = seen[file.path + "#" + id] else { continue }
+                guard let result = seen[VectorCaseResult.key(file.path, id)] else { continue }
                 if result.passed { row.passed += 1 } else { row.failed += 1 }
                 row.fieldsCompared += result.compared.count
-                row.fieldsExpected += result.compared.union(result.unused).count
+                row.fieldsExpected += result.fieldsExpected
             }
             return row
         }

@@ -15,7 +15,9 @@ struct Hyperconform: AsyncParsableCommand {
             Exit codes: 0 as expected, 1 unexpected verdicts, 2 wrong usage, 3 the harness itself could not do its work, 4 stale expectations.
             """,
         version: version,
-        subcommands: [RunCommand.self, VectorsCommand.self, MutantsCommand.self, ExplainCommand.self],
+        subcommands: [
+            RunCommand.self, VectorsCommand.self, MutantsCommand.self, ExplainCommand.self, GateCommand.self, ReportCommand.self,
+        ],
         defaultSubcommand: nil)
 
     static func main() async {

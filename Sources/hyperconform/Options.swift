@@ -56,6 +56,7 @@ struct SelectionOptions: ParsableArguments {
 
     func validate() throws {
         guard threads >= 1, threads <= 256 else { throw ValidationError("--threads must be 1 to 256") }
+        guard seed < 1 << 53 else { throw ValidationError("--seed must be below 2^53") }
         guard timeLimit > 0 else { throw ValidationError("--time-limit must be more than 0") }
     }
 
