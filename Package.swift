@@ -83,10 +83,10 @@ let package = Package(
                 "SansIO", "CompactEncoding", "HyperCrypto", "HyperDHT", "SecretStream",
                 .product(name: "Collections", package: "swift-collections"),
             ]),
-        floor("KeyLog", ["SansIO", "StrictJSON"]),
+        floor("KeyLog", ["SansIO", "CompactEncoding", "StrictJSON"]),
 
         // Floor 3: edges.
-        floor("PacketCapture", ["SansIO", "StrictJSON", "KeyLog", "CPcap"]),
+        floor("PacketCapture", ["SansIO", "CompactEncoding", "StrictJSON", "KeyLog", "CPcap"]),
         floor(
             "Dissection",
             [
