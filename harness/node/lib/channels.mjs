@@ -13,7 +13,7 @@ export function openChannel (contract, entry, options, announce) {
     encoding: raw, onmessage: (data) => event('channelMessage', { type, data: hex(data) || '' })
   }))
   const channel = entry.mux.createChannel({
-    protocol: options.protocol, aliases: options.aliases, id: options.id, unique: options.unique !== false,
+    protocol: options.protocol, aliases: options.aliases, id: options.channelId, unique: options.unique !== false,
     handshake: options.handshake === null ? null : raw,
     messages,
     onopen: (handshake) => event('channelOpen', { handshake: hex(handshake) }),
@@ -24,7 +24,7 @@ export function openChannel (contract, entry, options, announce) {
   })
   if (channel === null) throw new ContractError('CLOSED', 'such a channel exists already, or the stream is closed')
   handle = contract.add('channel', { channel, entry }, !announce)
-  if (announce) contract.event('channel', { stream: entry.handle, channel: handle, protocol: options.protocol, id: hex(options.id) })
+  if (announce) contract.event('channel', { stream: entry.handle, channel: handle, protocol: options.protocol, channelId: hex(options.channelId) })
   channel.open(options.handshake === null ? undefined : options.handshake)
   return handle
 }
@@ -38,7 +38,7 @@ export function channelCommands (contract) {
   }
 
   contract.command('channel.open', {
-    stream, protocol: text, id: optional(nullable(bytes()), null), handshake: optional(nullable(bytes()), null),
+    stream, protocol: text, channelId: optional(nullable(bytes()), null), handshake: optional(nullable(bytes()), null),
     messages: optional(integer(0, 256), 1), aliases: optional(list(text), []), unique: optional(boolean, true)
   }, (a) => {
     mux(a.stream)

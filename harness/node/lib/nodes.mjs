@@ -1,4 +1,5 @@
 // Nodes and swarms: section 3 of ../PEERS.md, without the DHT's own operations (dht.mjs).
+import { isIPv4 } from 'node:net'
 import { addresses, anyPort, boolean, bytes, firewall, host, integer, list, nullable, oneOf, optional, BadRequest } from './arguments.mjs'
 import { load } from './packages.mjs'
 import { StreamEntry, checkReceive, describeConnection, receiveFields, streamStats } from './streams.mjs'
@@ -54,12 +55,17 @@ class NodeEntry {
 // hyperdht takes port 0 for "49737 and the four after it"; a range that starts and ends with 0 is really any port.
 const portOption = (port) => (port === 0 ? [0, 0] : port)
 
+function bootstrapper (HyperDHT, { bootstrap, port, host, ...options }) {
+  if (bootstrap.length || !port || port.length || !isIPv4(host)) throw new BadRequest('a bootstrapper needs "bootstrap": [], an IPv4 host and a port')
+  return HyperDHT.bootstrapper(port, host, { ...options, host, ephemeral: false, firewalled: false })
+}
+
 export function nodeCommands (contract) {
   const node = contract.handle('node')
   const any = contract.handle('node', 'stream')
 
   contract.command('start', {
-    bootstrap: addresses, kind: optional(oneOf('dht', 'swarm'), 'dht'), host: optional(host, '127.0.0.1'), port: optional(anyPort),
+    bootstrap: addresses, kind: optional(oneOf('dht', 'swarm'), 'dht'), host: optional(host, '127.0.0.1'), port: optional(anyPort), bootstrapper: optional(boolean, false),
     ephemeral: optional(nullable(boolean), null), firewalled: optional(boolean), quickFirewall: optional(boolean), seed: optional(bytes(32)),
     nodes: optional(addresses, []), connectionKeepAlive: optional(integer()), randomPunchInterval: optional(integer()), wait: optional(boolean, true),
     maxPeers: optional(integer()), maxParallel: optional(integer()), maxClientConnections: optional(integer()),
@@ -76,7 +82,7 @@ export function nodeCommands (contract) {
     }
     if (a.ephemeral !== null) options.ephemeral = a.ephemeral
     for (const key of Object.keys(options)) if (options[key] === undefined) delete options[key]
-    const dht = new HyperDHT(options)
+    const dht = a.bootstrapper ? bootstrapper(HyperDHT, options) : new HyperDHT(options)
     let swarm = null
     if (a.kind === 'swarm') {
       const Hyperswarm = load('hyperswarm')

@@ -11,7 +11,7 @@ export const receiveFields = {
   receive: optional(oneOf('events', 'digest', 'echo', 'protomux'), 'events'),
   channels: optional(list(object({
     protocol: text,
-    id: optional(nullable(bytes()), null),
+    channelId: optional(nullable(bytes()), null),
     handshake: optional(nullable(bytes()), null),
     messages: optional(integer(0, 256), 1),
     aliases: optional(list(text), [])
@@ -100,7 +100,7 @@ export class StreamEntry {
   watchRefusals () {
     const reject = this.mux._rejectSession
     this.mux._rejectSession = (info, remoteId) => {
-      if (info) this.event('channelRefused', { protocol: info.protocol, id: hex(info.id) })
+      if (info) this.event('channelRefused', { protocol: info.protocol, channelId: hex(info.id) })
       return reject.call(this.mux, info, remoteId)
     }
   }
