@@ -2,5 +2,8 @@ import Conformance
 
 /// This target's share of the catalogue: one suite a layer.
 public enum EncryptionChecks {
-    public static let suites: [CheckSuite] = []
+    public static let suites: [CheckSuite] = [
+        CheckSuite(layer: "ground", checks: CompactEncodingVectors.checks + DerivationVectors.checks, mutants: []),
+        CheckSuite(layer: "noise", checks: NoiseVectors.checks, mutants: []),
+    ]
 }

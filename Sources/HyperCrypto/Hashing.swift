@@ -1,5 +1,6 @@
 import CSodium
 import CompactEncoding
+import SansIO
 
 /// BLAKE2b as libsodium's `crypto_generichash`, without salt or personalisation.
 public enum Blake2b {
@@ -23,11 +24,22 @@ public enum Blake2b {
         return output
     }
 
-    /// RFC 2104 over BLAKE2b-512, block 128: noise.md section 5. 64 bytes.
+    /// RFC 2104 over BLAKE2b-512, block 128: noise.md section 5. 64 bytes. NOISE-5.
     public static func hmac512(key: [UInt8], _ message: [UInt8], _ more: [UInt8] = []) -> [UInt8] {
+        // Keyed BLAKE2b, which many take for HMAC.
+        if Mutation.noise(5).isActive { return digest(64, [message, more], key: Array(key.prefix(64))) }
         var output = [UInt8](repeating: 0, count: 64)
         _ = hc_hmac_blake2b512(&output, key, key.count, message, message.count, more, more.count)
         return output
+    }
+}
+
+/// SHA-256: the other way in which applications make a topic out of a name.
+public enum SHA256 {
+    public static func hash(_ message: [UInt8]) -> Bytes32 {
+        var output = [UInt8](repeating: 0, count: 32)
+        _ = crypto_hash_sha256(&output, message, UInt64(message.count))
+        return Bytes32(output) ?? .zero
     }
 }
 

@@ -31,22 +31,3 @@ public struct KeyPair: Hashable, Sendable {
         return signature
     }
 }
-
-public enum Ed25519 {
-    /// True only for a valid 64-byte detached signature.
-    public static func verify(_ signature: [UInt8], _ message: [UInt8], _ publicKey: Bytes32) -> Bool {
-        signature.count == 64 && crypto_sign_verify_detached(signature, message, UInt64(message.count), publicKey.bytes) == 0
-    }
-
-    /// Diffie-Hellman on edwards25519 (noise.md section 4): the clamped scalar of SHA-512(seed) times the peer's point, compressed.
-    /// nil for a point that is not canonical, not on the curve, of small order or outside the prime-order subgroup, and for an identity result.
-    public static func sharedPoint(secretKey: [UInt8], publicKey: Bytes32) -> [UInt8]? {
-        guard secretKey.count == 64 else { return nil }
-        var scalar = [UInt8](repeating: 0, count: 32)
-        defer { Sodium.wipe(&scalar) }
-        guard crypto_sign_ed25519_sk_to_curve25519(&scalar, secretKey) == 0 else { return nil }
-        var output = [UInt8](repeating: 0, count: 32)
-        guard crypto_scalarmult_ed25519_noclamp(&output, scalar, publicKey.bytes) == 0 else { return nil }
-        return output
-    }
-}
