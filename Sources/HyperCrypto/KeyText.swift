@@ -22,13 +22,14 @@ public enum ZBase32 {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// nil for a foreign character, an impossible length, or bits set beyond the last whole byte.
+    /// Upper case is accepted. nil for a foreign character, an impossible length, or bits set beyond the last whole byte.
     public static func decode(_ text: some StringProtocol) -> [UInt8]? {
         var bytes: [UInt8] = []
         var window: UInt32 = 0
         var bits: UInt32 = 0
         for character in text.utf8 {
-            guard let value = alphabet.firstIndex(of: character) else { return nil }
+            let lower = (65...90).contains(character) ? character + 32 : character
+            guard let value = alphabet.firstIndex(of: lower) else { return nil }
             window = window << 5 | UInt32(value)
             bits += 5
             if bits >= 8 {
