@@ -135,7 +135,12 @@ let package = Package(
         tests("DHTTests", ["DHTRPC", "HyperDHT", "DHTChecks", "NetworkSimulator", "Conformance"]),
         tests("SwarmTests", ["HyperswarmCore", "SwarmChecks", "NetworkSimulator", "Conformance"]),
         tests("CaptureTests", ["PacketCapture", "Dissection", "KeyLog", "TraceChecks", "Conformance"]),
-        tests("ConformanceTests", ["Conformance", "ConformanceReports"]),
+        tests(
+            "ConformanceTests",
+            [
+                "Conformance", "ConformanceReports", "StrictJSON", "CompactEncoding", "EncryptionChecks", "UDXChecks", "DHTChecks",
+                "SwarmChecks", "TraceChecks",
+            ]),
         tests("RuntimeTests", ["Hyperswarm", "NetworkSimulator"]),
     ]
 )

@@ -1,21 +1,9 @@
 import Foundation
-import SansIO
-
-/// A check to run, perhaps with a bug planted in the stack.
-public struct CheckJob: Sendable {
-    public let check: Check
-    public let mutation: MutationCode?
-
-    public init(_ check: Check, mutation: MutationCode? = nil) {
-        self.check = check
-        self.mutation = mutation
-    }
-}
 
 /// Runs jobs on a few threads. A job that exceeds its time limit gets the verdict `hang`; its thread is given up and replaced.
 ///
 /// `@unchecked Sendable`: every stored variable is read and written only while `condition` is locked.
-public final class CheckPool: @unchecked Sendable {
+public final class CheckPool: CheckRunning, @unchecked Sendable {
     private let corpus: Corpus
     private let seed: UInt64
     private let timeLimit: TimeInterval
@@ -35,11 +23,9 @@ public final class CheckPool: @unchecked Sendable {
         timeLimit = timeLimitSeconds
     }
 
-    /// Results in the order of the jobs. `progress` is told how many are done, on the calling thread.
-    public func run(_ jobs: [CheckJob], progress: (Int) -> Void = { _ in }) -> [CheckResult] {
+    public func run(_ jobs: [CheckJob], progress: (Int) -> Void) -> [CheckResult] {
         let results = map(jobs, progress: progress) { [corpus, seed] job in
-            guard let mutation = job.mutation else { return job.check.examine(corpus: corpus, seed: seed) }
-            return mutation.plant { job.check.examine(corpus: corpus, seed: seed) }
+            job.examine(corpus: corpus, seed: seed)
         }
         return zip(jobs, results).map { job, result in
             result ?? CheckResult(job.check, verdict: .hang, reason: "no verdict within \(Int(self.timeLimit)) s")

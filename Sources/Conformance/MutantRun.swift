@@ -25,7 +25,7 @@ public enum MutantRun {
     /// `baseline` holds the results without any bug. Only checks that passed there, of subject codec or stack, can kill:
     /// a check that is red already proves nothing. A harness error is no kill.
     public static func results(
-        mutants: [Mutant], checks: [Check], baseline: [CheckResult], pool: CheckPool, progress: (Int) -> Void = { _ in }
+        mutants: [Mutant], checks: [Check], baseline: [CheckResult], pool: some CheckRunning, progress: (Int) -> Void = { _ in }
     ) -> [MutantResult] {
         var green: [String: CheckResult] = [:]
         for result in baseline where result.verdict.isPassed { green[result.id] = result }

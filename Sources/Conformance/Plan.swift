@@ -29,8 +29,10 @@ public struct Plan: Sendable {
             }
         }
         let carried = Set(checks.flatMap(\.requirements))
-        requirements = catalogue.requirements.filter {
-            (wanted.isEmpty || wanted.contains($0.layer)) && (ids.isEmpty || carried.contains($0.id))
+        requirements = Layers.all.flatMap { layer in
+            catalogue.requirements.filter {
+                $0.layer == layer && (wanted.isEmpty || wanted.contains(layer)) && (ids.isEmpty || carried.contains($0.id))
+            }
         }
         let spoken = Set(requirements.map(\.id))
         mutants = suites.flatMap(\.mutants).filter { spoken.contains($0.requirement) }

@@ -20,6 +20,9 @@ public struct Mutation: Hashable, Sendable {
         code = layer.rawValue << 24 | (number & 0xffff) << 8 | variant & 0xff
     }
 
+    /// A code that another process was told.
+    public init(code: UInt32) { self.code = code }
+
     @inlinable public static func noise(_ number: UInt32, _ variant: UInt32 = 0) -> Mutation { Mutation(.noise, number, variant) }
     @inlinable public static func secretStream(_ number: UInt32, _ variant: UInt32 = 0) -> Mutation {
         Mutation(.secretStream, number, variant)

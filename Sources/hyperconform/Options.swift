@@ -52,6 +52,9 @@ struct SelectionOptions: ParsableArguments {
     @Option(name: .long, help: ArgumentHelp("A check that gives no verdict in this time hangs.", valueName: "seconds"))
     var timeLimit: Double = 60
 
+    @Flag(name: .long, help: "Run checks in this process, for a debugger: a check that traps then ends everything.")
+    var inProcess = false
+
     var layers: [String] { layer.map { $0.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) } } ?? [] }
 
     func validate() throws {
@@ -68,7 +71,10 @@ struct SelectionOptions: ParsableArguments {
         }
     }
 
-    func pool(_ corpus: Corpus, timeLimitSeconds: Double? = nil) -> CheckPool {
-        CheckPool(corpus: corpus, seed: seed, threads: threads, timeLimitSeconds: timeLimitSeconds ?? timeLimit)
+    func pool(_ corpus: Corpus) -> any CheckRunning {
+        if inProcess { return CheckPool(corpus: corpus, seed: seed, threads: threads, timeLimitSeconds: timeLimit) }
+        return WorkerPool(
+            executable: Bundle.main.executablePath ?? CommandLine.arguments[0],
+            arguments: ["worker", "--corpus", corpus.root, "--seed", "\(seed)"], threads: threads, timeLimitSeconds: timeLimit)
     }
 }
