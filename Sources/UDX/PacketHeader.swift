@@ -35,7 +35,10 @@ extension PacketHeader: CompactCodable {
     public init(from reader: inout Reader) throws(DecodingFailure) {
         let start = reader.offset
         guard try reader.uint8("magic") == PacketHeader.magic else { throw reader.failure(.unknownVersion, "magic", at: start) }
-        guard try reader.uint8("version") == PacketHeader.version else { throw reader.failure(.unknownVersion, "version", at: start + 1) }
+        /// UDX-10a.
+        guard try reader.uint8("version") == PacketHeader.version || Mutation.udx(10, 1).isActive else {
+            throw reader.failure(.unknownVersion, "version", at: start + 1)
+        }
         type = PacketType(rawValue: try reader.uint8("type"))
         dataOffset = try reader.uint8("dataOffset")
         streamID = StreamID(try reader.uint32("streamID"))
@@ -53,12 +56,5 @@ extension PacketHeader: CompactCodable {
         writer.uint32(window)
         writer.uint32(Mutation.udx(1).isActive ? seq.rawValue.byteSwapped : seq.rawValue)
         writer.uint32(ack.rawValue)
-    }
-}
-
-extension PacketHeader {
-    /// The cheap test that comes before decoding: long enough, magic and version. udx.md section 4. UDX-10a.
-    @inlinable public static func isPlausible(_ bytes: [UInt8]) -> Bool {
-        bytes.count >= size && bytes[0] == magic && bytes[1] == version
     }
 }

@@ -1,3 +1,5 @@
+import SansIO
+
 /// Where the parts of a packet's body stand: computed in one place for the stack, the codec and whoever dissects. udx.md sections 2.3 and 6.2.
 public struct PacketLayout: Hashable, Sendable {
     /// SACK blocks, whole ones only. May coincide with the payload when DATA and SACK are set with data offset 0.
@@ -10,10 +12,17 @@ public struct PacketLayout: Hashable, Sendable {
     public let payload: Range<Int>
 
     /// Nil when the data offset lies beyond the packet's end: nothing in such a packet may be used. UDX-7.
-    @inlinable public init?(_ header: PacketHeader, packetLength: Int) {
+    public init?(_ header: PacketHeader, packetLength: Int) {
         let remaining = packetLength - PacketHeader.size
-        let offset = Int(header.dataOffset)
-        guard remaining >= 0, offset <= remaining else { return nil }
+        var offset = Int(header.dataOffset)
+        guard remaining >= 0 else { return nil }
+        /// UDX-7.
+        if Mutation.udx(7).isActive { offset = min(offset, remaining) }
+        /// UDX-6.
+        if Mutation.udx(6).isActive && offset > 0 && offset == remaining { return nil }
+        /// UDX-5.
+        if Mutation.udx(5).isActive && !header.type.contains(.sack) { offset = 0 }
+        guard offset <= remaining else { return nil }
         sackStart = PacketHeader.size
         if header.type.contains(.sack) {
             // With an offset of 0, or of all that is left, the whole rest is blocks.

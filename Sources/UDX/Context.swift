@@ -1,0 +1,57 @@
+import SansIO
+
+/// What the streams of one instance share: the time, the effects, the limits, the counters.
+final class Context {
+    /// The reference's clock: whole milliseconds, moved once per call from outside.
+    var now: Int64 = 0
+    var limits: UDXLimits
+    var transmits: [Transmit] = []
+    private(set) var events: [UDXEvent] = []
+    /// Bytes of `joiningStream` that no event carries yet: neighbouring reads are joined, so a burst costs one array, not one a packet.
+    private var joining: [UInt8] = []
+    private var joiningStream = StreamID(0)
+    var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
+    /// No timer of any stream is due before this; it may be too early, never too late.
+    var nextDeadline: Int64 = .max
+    /// Streams with a partial packet that leaves at the end of the turn.
+    var partial: [Stream] = []
+    /// Streams that closed in this call and must leave the table.
+    var closed: [Stream] = []
+
+    init(limits: UDXLimits) { self.limits = limits }
+
+    func drop(_ reason: DropReason) { drops[reason.rawValue] &+= 1 }
+
+    func emit(_ event: UDXEvent) {
+        settleData()
+        events.append(event)
+    }
+
+    func emitData(_ stream: StreamID, _ bytes: [UInt8], _ range: Range<Int>) {
+        if range.isEmpty { return }
+        if !joining.isEmpty && joiningStream != stream { settleData() }
+        joiningStream = stream
+        bytes.withUnsafeBufferPointer { joining.append(contentsOf: UnsafeBufferPointer(rebasing: $0[range])) }
+    }
+
+    private func settleData() {
+        guard !joining.isEmpty else { return }
+        events.append(.data(joiningStream, joining))
+        joining = []
+    }
+
+    var hasEvents: Bool { !events.isEmpty || !joining.isEmpty }
+
+    func takeEvents(into all: inout [UDXEvent]) {
+        settleData()
+        if all.isEmpty { swap(&all, &events) } else { all.append(contentsOf: events) }
+        events.removeAll(keepingCapacity: true)
+    }
+
+    func takeTransmits(into all: inout [Transmit]) {
+        if all.isEmpty { swap(&all, &transmits) } else { all.append(contentsOf: transmits) }
+        transmits.removeAll(keepingCapacity: true)
+    }
+
+    func wake(at milliseconds: Int64) { if milliseconds < nextDeadline { nextDeadline = milliseconds } }
+}

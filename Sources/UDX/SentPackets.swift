@@ -1,0 +1,101 @@
+import SansIO
+
+/// A DATA or END packet that was sent and is not yet acknowledged.
+struct SentPacket {
+    /// Header and payload as last sent, without padding.
+    var datagram: [UInt8] = []
+    var destination = Endpoint(.any, 0)
+    var sentAt: Int64 = 0
+    // Delivery state at the time of sending, for the rate sample (udx.md section 12.1).
+    var delivered = 0
+    var deliveredAt: Int64 = 0
+    var firstSentAt: Int64 = 0
+    var wasAppLimited = false
+    /// Zero bytes between header and payload: an MTU probe.
+    var padding: UInt8 = 0
+    /// RTO expiries of this packet.
+    var timeouts: UInt8 = 0
+    /// Neither acknowledged nor reported by SACK.
+    var isOutstanding = false
+    var isLost = false
+    var wasRetransmitted = false
+    /// Was sent at full size to learn whether a reduced path carries it again.
+    var isSizeTrial = false
+    fileprivate var previous: UInt32 = 0
+    fileprivate var next: UInt32 = 0
+
+    var payloadCount: Int { datagram.count - PacketHeader.size }
+}
+
+/// Packets in the order in which they were put there, linked through their slots.
+struct PacketQueue {
+    fileprivate var head: UInt32 = 0
+    fileprivate var tail: UInt32 = 0
+    private(set) var count = 0
+
+    var first: SequenceNumber? { count == 0 ? nil : SequenceNumber(head) }
+    var isEmpty: Bool { count == 0 }
+
+    fileprivate mutating func grow() { count += 1 }
+    fileprivate mutating func shrink() { count -= 1 }
+}
+
+/// The packets in [snd.una, snd.nxt): a ring indexed by sequence number, doubled when it is full.
+struct SentPackets {
+    private var slots: [SentPacket]
+    private var mask: UInt32
+
+    init() {
+        slots = [SentPacket](repeating: SentPacket(), count: 16)
+        mask = 15
+    }
+
+    subscript(seq: SequenceNumber) -> SentPacket {
+        get { slots[Int(seq.rawValue & mask)] }
+        _modify { yield &slots[Int(seq.rawValue & mask)] }
+    }
+
+    /// Makes room for the numbers from `first` up to and including `last`.
+    mutating func reserve(from first: SequenceNumber, through last: SequenceNumber) {
+        let needed = first.distance(to: last) + 1
+        guard needed > slots.count else { return }
+        var size = slots.count
+        while size < needed { size *= 2 }
+        var larger = [SentPacket](repeating: SentPacket(), count: size)
+        let largerMask = UInt32(size - 1)
+        for index in 0..<slots.count {
+            let seq = first.advanced(by: index)
+            swap(&larger[Int(seq.rawValue & largerMask)], &slots[Int(seq.rawValue & mask)])
+        }
+        slots = larger
+        mask = largerMask
+    }
+
+    mutating func removeAll() { self = SentPackets() }
+
+    mutating func append(_ seq: SequenceNumber, to queue: inout PacketQueue) {
+        if queue.isEmpty {
+            queue.head = seq.rawValue
+        } else {
+            self[SequenceNumber(queue.tail)].next = seq.rawValue
+            self[seq].previous = queue.tail
+        }
+        queue.tail = seq.rawValue
+        queue.grow()
+    }
+
+    mutating func remove(_ seq: SequenceNumber, from queue: inout PacketQueue) {
+        guard !queue.isEmpty else { return }
+        let packet = self[seq]
+        let isHead = queue.head == seq.rawValue
+        let isTail = queue.tail == seq.rawValue
+        if isHead { queue.head = packet.next } else { self[SequenceNumber(packet.previous)].next = packet.next }
+        if isTail { queue.tail = packet.previous } else { self[SequenceNumber(packet.next)].previous = packet.previous }
+        queue.shrink()
+    }
+
+    /// The packet after `seq` in its queue, or nil at the end.
+    func next(after seq: SequenceNumber, in queue: PacketQueue) -> SequenceNumber? {
+        queue.tail == seq.rawValue ? nil : SequenceNumber(self[seq].next)
+    }
+}

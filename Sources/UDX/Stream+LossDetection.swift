@@ -1,0 +1,207 @@
+import SansIO
+
+/// RACK, tail loss probes, recovery, timeouts. udx.md sections 10 and 11.
+extension Stream {
+    /// Marks one packet acknowledged, cumulatively or by a SACK block; a packet that was SACKed before is final and gives nothing new.
+    func acknowledgePacket(_ seq: SequenceNumber, bySACK: Bool, _ sample: inout RateSample) {
+        guard sent[seq].isOutstanding else {
+            if !bySACK { sackedCount -= 1 }
+            return
+        }
+        /// UDX-48: what SACK reported is never sent again.
+        if Mutation.udx(48).isActive && bySACK { return markLost(seq) }
+        let packet = sent[seq]
+        sent[seq].isOutstanding = false
+        mtu.acknowledged(probe: packet.padding > 0)
+        if packet.isSizeTrial && !packet.wasRetransmitted { mtu.trialAcknowledged() }
+        if bySACK { sackedCount += 1 }
+        if packet.isLost { sent.remove(seq, from: &lost) } else { sent.remove(seq, from: &inFlight) }
+        sent[seq].datagram = []
+        if zeroWindowProbe == seq { zeroWindowProbe = nil }
+
+        delivery.acknowledged(packet, seq, in: &sample)
+        let next = seq.advanced(by: 1)
+        let roundTrip = rtt.clamped(context.now - packet.sentAt)
+        if !packet.wasRetransmitted {
+            rtt.add(roundTrip, at: context.now)
+            tailProbePermitted = true
+        }
+        if !packet.wasRetransmitted || roundTrip >= rtt.minimum ?? .max {
+            rackRTT = roundTrip
+            sample.roundTrip = roundTrip
+            if isSentAfter(packet.sentAt, next, rackSentAt, rackNext) {
+                rackSentAt = packet.sentAt
+                rackNext = next
+            }
+        }
+        if next.isAfter(forwardMost) {
+            forwardMost = next
+        } else if next.isBefore(forwardMost) && !packet.wasRetransmitted {
+            hasSeenReordering = true
+        }
+        bytesQueued -= packet.payloadCount
+        bytesAcknowledged &+= UInt64(packet.payloadCount)
+    }
+
+    private var reorderingWindow: Int64 {
+        if !hasSeenReordering && (recovery != .open || sackedCount >= 3) { return 0 }
+        return min((rtt.minimum ?? .max) / 4, rtt.smoothed)
+    }
+
+    private func markLost(_ seq: SequenceNumber) {
+        guard sent[seq].isOutstanding, !sent[seq].isLost else { return }
+        lostTotal += 1
+        sent[seq].isLost = true
+        sent.remove(seq, from: &inFlight)
+        sent.append(seq, to: &lost)
+        if sent[seq].padding > 0 {
+            /// UDX-42: without its padding the packet is sent again.
+            mtu.probeLost()
+            if !Mutation.udx(42).isActive { sent[seq].padding = 0 }
+        }
+    }
+
+    /// UDX-47. Packets sent long enough before the newest acknowledged one are lost. Returns the milliseconds after which to look again, or 0.
+    private func detectLoss() -> Int64 {
+        if Mutation.udx(47).isActive { return 0 }
+        let window = reorderingWindow
+        var longest: Int64 = 0
+        var found = 0
+        var probesFound = 0
+        var cursor = inFlight.first
+        while let seq = cursor {
+            cursor = sent.next(after: seq, in: inFlight)
+            let sentAt = sent[seq].sentAt
+            if sentAt > rackSentAt { break }
+            guard isSentAfter(rackSentAt, rackNext, sentAt, seq.advanced(by: 1)), zeroWindowProbe != seq else { continue }
+            let remaining = sentAt + rackRTT + window - context.now
+            if remaining <= 0 {
+                found += 1
+                if sent[seq].padding > 0 { probesFound += 1 }
+                markLost(seq)
+            } else {
+                longest = max(longest, remaining)
+            }
+        }
+        if found > probesFound && recovery == .open { startRecovery() }
+        return longest
+    }
+
+    private func startRecovery() {
+        fastRecoveries &+= 1
+        congestion.recoveryStarts()
+        recovery = .recovery
+        recoveryMark = sndNxt
+        tailProbeInFlight = false
+        tailProbeIsRetransmission = false
+    }
+
+    /// Returns whether the reordering timer runs now.
+    func detectLossAndArmTimer() -> Bool {
+        let wait = detectLoss()
+        sendAllowed()
+        guard wait > 0 else { return false }
+        startTimer(.reordering, wait)
+        return true
+    }
+
+    // MARK: Timers
+
+    func reorderingTimeout() {
+        let restoresDeadline = timer == .reordering
+        _ = detectLoss()
+        sendAllowed()
+        if timer != .retransmission {
+            rearmRetransmission(fromNow: !(timer == .reordering || timer == .tailProbe) || !restoresDeadline)
+        }
+    }
+
+    /// UDX-46.
+    func tailProbeTimeout() {
+        guard isOutstanding else { return stopTimer() }
+        if tailProbeInFlight || !tailProbePermitted { return rearmRetransmission(fromNow: false) }
+        if !sendNew(beyondWindow: true, asTailProbe: true) {
+            let last = sndNxt.advanced(by: -1)
+            guard sent[last].isOutstanding, !sent[last].isLost else { return rearmRetransmission(fromNow: false) }
+            sent.remove(last, from: &inFlight)
+            retransmit(last)
+            tailProbeIsRetransmission = true
+            tailProbeSent(last)
+        }
+        rearmRetransmission(fromNow: true)
+    }
+
+    func tailProbeSent(_ seq: SequenceNumber) {
+        tailProbeInFlight = true
+        tailProbeEnd = seq
+        tailProbePermitted = false
+    }
+
+    /// After new data, and after progress: only in the open state and without holes. Returns whether the probe's timer runs.
+    func scheduleTailProbe(afterProgress: Bool) -> Bool {
+        guard isOutstanding, recovery == .open, sackedCount == 0, !Mutation.udx(46).isActive else { return false }
+        var wait: Int64 = 1000
+        if rtt.smoothed > 0 {
+            wait = 2 * rtt.smoothed
+            // The peer may hold back the ACK of a single packet.
+            if inFlight.count + lost.count == 1 { wait += 2 }
+        }
+        let untilTimeout = afterProgress ? rtt.timeout : max(retransmissionDeadline - context.now, 1)
+        startTimer(.tailProbe, min(wait, untilTimeout))
+        return true
+    }
+
+    /// UDX-44. Everything that is old enough is queued again; the timer repeats after twice the timeout.
+    func retransmissionTimeout() {
+        guard isOutstanding else { return stopTimer() }
+        timeouts &+= 1
+        recoveryMark = sndNxt
+        recovery = .loss
+        tailProbeInFlight = false
+        tailProbeIsRetransmission = false
+        startTimer(.retransmission, 2 * rtt.timeout)
+        // A peer that answers with a closed window is not dead. UDX-30.
+        let counts = !(peerWindow == 0 && heardSinceTimeout)
+        heardSinceTimeout = false
+        timeoutsWithoutProgress += 1
+
+        let window = reorderingWindow
+        lost = PacketQueue()
+        var nothingLost = true
+        var seq = sndUna
+        while seq != sndNxt {
+            defer { seq = seq.advanced(by: 1) }
+            guard sent[seq].isOutstanding else { continue }
+            nothingLost = false
+            if sent[seq].isLost {
+                sent.append(seq, to: &lost)
+                continue
+            }
+            guard seq == sndUna || sent[seq].sentAt + rackRTT + window < context.now else { continue }
+            if sent[seq].timeouts >= deathAfter { return close(.timedOut) }
+            if counts { sent[seq].timeouts += 1 }
+            reducePathIfStuck(seq)
+            markLost(seq)
+        }
+        if nothingLost {
+            timeoutsWithNothingLost += 1
+            if timeoutsWithNothingLost > Int(deathAfter) { return close(.timedOut) }
+        }
+        congestion.timedOut()
+        sendAllowed()
+    }
+
+    /// UDX-50a, UDX-50b: the seventh expiry of one packet.
+    private var deathAfter: UInt8 {
+        if Mutation.udx(50, 1).isActive { return .max }
+        return Mutation.udx(50, 2).isActive ? 1 : 6
+    }
+
+    /// Paths below 1200: the second timeout of a large packet with nothing acknowledged in between.
+    private func reducePathIfStuck(_ seq: SequenceNumber) {
+        guard timeoutsWithoutProgress >= 2, !mtu.isReduced else { return }
+        guard sent[seq].datagram.count > PathMTU.reducedIPv4 - 28 else { return }
+        mtu.reduce(for: remote.address, at: context.now)
+        capacity = maximumPayload
+    }
+}
