@@ -1,0 +1,238 @@
+import CompactEncoding
+import HyperCrypto
+import SansIO
+
+/// A dht-rpc node without input or output. dht-rpc.md.
+///
+/// The driver hands it datagrams (`receive`) and the time (`advance`), and takes datagrams (`takeTransmits`) and events (`takeEvents`).
+/// Commands count from the last instant that the node was given: advance it first.
+///
+/// Differences from the reference, none of which a well-behaved peer notices: transaction ids are random; a response is accepted only
+/// from the endpoint that its request went to, on the socket it left from (PING_NAT: also on the server socket); a live node that answers
+/// a check in the tick in which it was last seen stays in the table; tables are bounded (`NodeLimits`).
+public final class DHTRPCNode {
+    public let config: NodeConfig
+    let entropy: any Entropy
+
+    // Time.
+    public internal(set) var now: Instant
+    var timers = TimerQueue()
+    var nextTick = Instant.distantFuture
+    var lastTick = Instant.zero
+    var nextDrain = Instant.distantFuture
+
+    // Effects.
+    var transmits: [Transmit] = []
+    var events: [NodeEvent] = []
+
+    // Life.
+    enum Life { case new, binding, running, suspended, destroyed }
+    var life = Life.new
+    var isResuming = false
+    public internal(set) var sockets: NodeSockets?
+    public internal(set) var isBootstrapped = false
+    var bootstrapRound = 0
+    var quickProbePending = false
+    var quickProbeAnswered = false
+
+    // Identity.
+    public internal(set) var isEphemeral = true
+    /// Whether the server port is believed out of reach: requests then leave through the client socket.
+    public internal(set) var isFirewalled: Bool
+    var table: RoutingTable
+    public internal(set) var natSampler = NATSampler()
+    /// Sources of id-less responses that were used as samples.
+    var nonPersistentSamples: [Endpoint] = []
+    var networkCheck: NetworkCheck?
+    var lastCheckedHost: IPAddress?
+    var tokens: RoundTripTokens
+    let isAdaptive: Bool
+
+    // Ticks.
+    var tick: Int32
+    var refreshTicks: Int32
+    var stableTicks = Ticks.stable
+    var checks = 0
+    var swaps = 0
+    var downHintsSent = 0
+    var health = NetworkHealthMonitor()
+
+    // Requests.
+    var nextTransaction: UInt16 = 0
+    var nextNumber: UInt64 = 1
+    var requests: [UInt64: OutgoingRequest] = [:]
+    var numberByTransaction: [UInt16: UInt64] = [:]
+    /// Numbers of requests that wait for the congestion window, first come, first served; entries of ended requests are skipped.
+    var waiting: [UInt64] = []
+    var waitingStart = 0
+    /// Requests made before the sockets were bound.
+    var window = CongestionWindow()
+    var delayedPings: [UInt64: DelayedPing] = [:]
+    var delayedPingsByHost: [IPAddress: Int] = [:]
+    var gate = RequestGate()
+
+    // Queries.
+    var queries: [QueryID: Query] = [:]
+    var bootstrapResolver = BootstrapResolver()
+
+    public internal(set) var statistics = NodeStatistics()
+
+    /// `entropy` is drawn for table id, ticks, token secrets, transaction ids and refresh targets.
+    public init(config: NodeConfig, entropy: any Entropy, at now: Instant) {
+        self.config = config
+        self.entropy = entropy
+        self.now = now
+        isFirewalled = config.firewalled
+        isAdaptive = config.persistence == .adaptive
+        table = RoutingTable(id: config.draws.tableID ?? Bytes32(entropy.bytes(32, for: EntropyLabel(.tableID))) ?? .zero)
+        tick = config.draws.tick ?? 51 + Int32(entropy.uniform(below: 50, for: EntropyLabel(.tick)))
+        refreshTicks = config.draws.refreshTicks ?? 31 + Int32(entropy.uniform(below: 30, for: EntropyLabel(.refreshTick)))
+        if case .sequential(let first) = config.transactionIDs { nextTransaction = first }
+        if let secrets = config.draws.tokenSecrets, secrets.count == 2 {
+            tokens = RoundTripTokens(secrets: secrets[0], secrets[1])
+        } else {
+            tokens = RoundTripTokens()
+        }
+        if let address = config.publicAddress { natSampler.add(address) }
+        for endpoint in config.nodes { addNode(endpoint) }
+    }
+
+    // MARK: State
+
+    /// The routing-table id; on the wire it stands only while the node is persistent.
+    public var id: Bytes32 { table.id }
+    public var isPersistent: Bool { !isEphemeral }
+    public var isSuspended: Bool { life == .suspended }
+    public var isDestroyed: Bool { life == .destroyed }
+    public var isOnline: Bool { health.health.isOnline }
+    public var isDegraded: Bool { health.health.isDegraded }
+    /// The public host as others see it, nil while unknown.
+    public var publicHost: IPAddress? { natSampler.host }
+    /// The public port; 0 while unknown or different for each destination.
+    public var publicPort: UInt16 { natSampler.port }
+    /// All nodes of the routing table, in row order.
+    public var tableNodes: [TableNode] { table.nodes }
+    public var tableCount: Int { table.count }
+    /// Nodes from the one that was heard last on: what a program saves for its next start.
+    public func latestNodes(_ limit: Int) -> [Endpoint] { table.latestFirst(limit).map(\.endpoint) }
+    /// Up to `limit` table nodes for a target, as a reply would list them.
+    public func closestNodes(to target: Bytes32, _ limit: Int = 20) -> [Endpoint] { table.closestEndpoints(to: target, limit) }
+
+    /// The socket that requests leave from. DHT-48.
+    public var outgoingSocket: SocketID? {
+        guard let sockets else { return nil }
+        let usesClient = Mutation.dhtRPC(48).isActive ? !isFirewalled : isFirewalled
+        return usesClient ? sockets.client : sockets.server
+    }
+
+    // MARK: Effects
+
+    public func takeTransmits() -> [Transmit] {
+        let result = transmits
+        transmits = []
+        return result
+    }
+
+    public func takeEvents() -> [NodeEvent] {
+        let result = events
+        events = []
+        return result
+    }
+
+    func send(_ payload: [UInt8], to destination: Endpoint, on socket: SocketID, timeToLive: UInt8 = 0) {
+        statistics.bytesSent += payload.count
+        transmits.append(Transmit(socket: socket, destination: destination, payload: payload, timeToLive: timeToLive))
+    }
+
+    // MARK: Time
+
+    /// When `advance` must be called at the latest.
+    public var nextWakeUp: Instant {
+        var due = nextTick
+        if hasWaiting, nextDrain < due { due = nextDrain }
+        while let first = timers.first {
+            if isCurrent(first) {
+                if first.due < due { due = first.due }
+                break
+            }
+            timers.removeFirst()
+        }
+        return due
+    }
+
+    private func isCurrent(_ timer: TimerQueue.Timer) -> Bool {
+        switch timer.kind {
+        case .request: requests[timer.ticket]?.deadline == timer.due
+        case .delayedPing: delayedPings[timer.ticket] != nil
+        }
+    }
+
+    /// Time is now `instant`: runs everything that is due.
+    public func advance(to instant: Instant) {
+        if instant > now { now = instant }
+        guard life == .running else { return }
+        catchUpDrains()
+        while let first = timers.first, first.due <= now {
+            timers.removeFirst()
+            switch first.kind {
+            case .request:
+                if requests[first.ticket]?.deadline == first.due { attemptEnded(first.ticket) }
+            case .delayedPing: delayedPingDue(first.ticket)
+            }
+        }
+        if now >= nextTick { runTick() }
+    }
+
+    /// The window drains every 750 ms; an idle node is not woken for it, it catches up.
+    private func catchUpDrains() {
+        while nextDrain <= now {
+            window.drain()
+            if config.draws.rotatesTokens { tokens.drained() }
+            sendWaiting()
+            nextDrain = nextDrain + CongestionWindow.drainInterval
+        }
+    }
+
+    // MARK: Datagrams
+
+    /// A datagram came in. UDX packets (first bytes ff 01) belong to the owner and should not come here.
+    public func receive(_ datagram: [UInt8], from source: Endpoint, on socket: SocketID, at instant: Instant) {
+        advance(to: instant)
+        /// DHT-52: a suspended node is silent.
+        guard life == .running || (Mutation.dhtRPC(52).isActive && life == .suspended), let sockets else {
+            return statistics.drop(.suspended)
+        }
+        statistics.bytesReceived += datagram.count
+        let source = Endpoint(source.address.unmapped, source.port)
+        guard source.address.isIPv4 else { return statistics.drop(.notIPv4) }
+        guard source.port != 0 else { return statistics.drop(.sourcePortZero) }
+        if socket == sockets.server { networkCheck?.heardOnServerSocket(source.address) }
+        /// DHT-9: datagrams of one byte or none get silence.
+        guard datagram.count >= 2 else {
+            if Mutation.dhtRPC(9).isActive { send([UInt8](repeating: 0, count: 10), to: source, on: socket) }
+            return statistics.drop(.tooShort)
+        }
+        guard let type = MessageType(of: datagram) else { return statistics.drop(.unknownType) }
+        switch type {
+        case .request:
+            guard let request = try? Request(decoding: datagram) else { return statistics.drop(.undecodable) }
+            guard gate.admits(source.address, at: now, config.limits) else { return statistics.drop(.sourceTooBusy) }
+            received(request, from: source, on: socket)
+        case .response:
+            guard let response = try? Response(decoding: datagram) else { return statistics.drop(.undecodable) }
+            received(response, from: source, on: socket)
+        }
+    }
+
+    /// A message is external when it arrived on another socket than the one that requests leave from now.
+    func isExternal(_ socket: SocketID) -> Bool { socket != outgoingSocket }
+
+    /// DHT-30: an id that is not the hash of its sender's address is dropped; the message is not.
+    func validated(_ id: Bytes32?, _ source: Endpoint) -> Bytes32? {
+        /// DHT-32: without an id there is no node.
+        if Mutation.dhtRPC(32).isActive, id == nil { return NodeID.of(source) }
+        guard let id else { return nil }
+        if Mutation.dhtRPC(30).isActive { return NodeID.of(source) }
+        return NodeID.matches(id, source) ? id : nil
+    }
+}

@@ -1,0 +1,74 @@
+import CompactEncoding
+import SansIO
+
+/// One of our requests until it is answered or given up.
+struct OutgoingRequest {
+    /// Who waits for it.
+    enum Purpose {
+        case owner
+        /// A query's question to one node.
+        case query(QueryID)
+        case commit(QueryID)
+        /// A liveness check of a table node.
+        case check(Bytes32)
+        /// A liveness check on behalf of a newcomer to a full row.
+        case swap(old: Bytes32, new: TableNode)
+        /// PING_NAT of a firewall check.
+        case firewallProbe
+        /// PING_NAT of the quick check at the start.
+        case quickProbe
+        /// PING of a suggested bootstrap address.
+        case suggestedAddress(Int)
+        /// Nobody.
+        case none
+    }
+
+    let number: UInt64
+    let tid: UInt16
+    let to: Endpoint
+    /// The node's id where the request was addressed to one: a timeout removes it from the table.
+    let toID: Bytes32?
+    /// nil until the first datagram, for a request made while no socket was bound.
+    var socket: SocketID?
+    let isPingNAT: Bool
+    let payload: [UInt8]
+    let timeToLive: UInt8
+    let timeout: Interval
+    let retries: Int
+    let isForced: Bool
+    let created: Instant
+    let session: SessionID?
+    let purpose: Purpose
+    var sent = 0
+    /// In the queue before the congestion window.
+    var isQueued = false
+    /// Counts as slow in its query since its first retransmission.
+    var isSlow = false
+    /// When the current attempt is over; `.distantFuture` while queued.
+    var deadline = Instant.distantFuture
+}
+
+/// How a request is to be made.
+public struct RequestOptions: Sendable {
+    /// The command is dht-rpc's own.
+    public var isInternal = false
+    public var token: Bytes32?
+    public var target: Bytes32?
+    /// nil or empty: none.
+    public var value: [UInt8]?
+    /// The id of the node asked, where it is known: a timeout then removes it from the routing table.
+    public var id: Bytes32?
+    /// Retransmissions; nil: the node's default (3). DHT-34, DHT-35.
+    public var retries: Int?
+    /// Bypasses the congestion window and is never sent again.
+    public var isForced = false
+    /// IP time to live; 0: the system's.
+    public var timeToLive: UInt8 = 0
+    /// nil: the server socket of an open node, the client socket of a firewalled one.
+    public var socket: SocketID?
+    /// Per attempt; nil: the node's default (1 s).
+    public var timeout: Interval?
+    public var session: SessionID?
+
+    public init() {}
+}

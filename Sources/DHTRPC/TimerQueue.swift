@@ -1,0 +1,56 @@
+import SansIO
+
+/// A binary heap of deadlines. Cancelled timers stay until they surface; the owner tells them by their ticket.
+struct TimerQueue {
+    enum Kind: UInt8 {
+        case request, delayedPing
+    }
+
+    struct Timer {
+        let due: Instant
+        /// Order of equal deadlines: as they were set.
+        let number: UInt64
+        let kind: Kind
+        /// What the owner knows the timer by.
+        let ticket: UInt64
+
+        static func before(_ a: Timer, _ b: Timer) -> Bool { a.due == b.due ? a.number < b.number : a.due < b.due }
+    }
+
+    private var heap: [Timer] = []
+    private var number: UInt64 = 0
+
+    var first: Timer? { heap.first }
+    var count: Int { heap.count }
+
+    mutating func set(_ kind: Kind, _ ticket: UInt64, due: Instant) {
+        number &+= 1
+        heap.append(Timer(due: due, number: number, kind: kind, ticket: ticket))
+        var child = heap.count - 1
+        while child > 0 {
+            let parent = (child - 1) / 2
+            guard Timer.before(heap[child], heap[parent]) else { break }
+            heap.swapAt(child, parent)
+            child = parent
+        }
+    }
+
+    mutating func removeFirst() {
+        guard let last = heap.popLast(), !heap.isEmpty else { return }
+        heap[0] = last
+        var parent = 0
+        while true {
+            let left = 2 * parent + 1
+            guard left < heap.count else { break }
+            let right = left + 1
+            let child = right < heap.count && Timer.before(heap[right], heap[left]) ? right : left
+            guard Timer.before(heap[child], heap[parent]) else { break }
+            heap.swapAt(child, parent)
+            parent = child
+        }
+        // A burst leaves a large heap behind; an idle node gives it back.
+        if heap.isEmpty, heap.capacity > 64 { heap = [] }
+    }
+
+    mutating func removeAll() { heap = [] }
+}
