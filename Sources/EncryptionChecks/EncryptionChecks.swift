@@ -5,5 +5,6 @@ public enum EncryptionChecks {
     public static let suites: [CheckSuite] = [
         CheckSuite(layer: "ground", checks: CompactEncodingVectors.checks + DerivationVectors.checks, mutants: []),
         CheckSuite(layer: "noise", checks: NoiseVectors.checks, mutants: []),
+        CheckSuite(layer: "secret-stream", checks: SecretStreamVectors.checks, mutants: []),
     ]
 }
