@@ -138,7 +138,7 @@ let package = Package(
         tests(
             "ConformanceTests",
             [
-                "Conformance", "ConformanceReports", "StrictJSON", "CompactEncoding", "EncryptionChecks", "UDXChecks", "DHTChecks",
+                "Conformance", "ConformanceReports", "StrictJSON", "SansIO", "EncryptionChecks", "UDXChecks", "DHTChecks",
                 "SwarmChecks", "TraceChecks",
             ]),
         tests("RuntimeTests", ["Hyperswarm", "NetworkSimulator"]),

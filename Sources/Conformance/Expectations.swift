@@ -1,7 +1,7 @@
 import StrictJSON
 
 /// A failure that is known, why it is, and until when it may be.
-public struct Expectation: Sendable, Hashable {
+public struct ExpectedFailure: Sendable, Hashable {
     public let check: String
     public let verdict: Verdict
     /// Field of the first finding; empty for a verdict without findings (hang, crash, harness-error).
@@ -30,9 +30,9 @@ public struct Expectation: Sendable, Hashable {
 /// The one file of known failures.
 public struct Expectations: Sendable {
     public static let schema = "hyperconform-expectations/1"
-    public let entries: [Expectation]
+    public let entries: [ExpectedFailure]
 
-    public init(entries: [Expectation] = []) { self.entries = entries }
+    public init(entries: [ExpectedFailure] = []) { self.entries = entries }
 
     /// Strict. Doubled entries load, for the gate has its own word for them.
     public init(text: [UInt8], file: String) throws {
@@ -57,7 +57,7 @@ public struct Expectations: Sendable {
             guard Day.isValid(expires) else { throw reader.error("the day must be written 2027-01-31", at: object["expires"]) }
             let reason = try object.string("reason")
             guard !reason.isEmpty else { throw reader.error("a reason is missing", at: object["reason"]) }
-            return Expectation(
+            return ExpectedFailure(
                 check: try object.string("check"), verdict: verdict, field: try signature.string("field"), kind: kind, reason: reason,
                 expires: expires)
         }

@@ -17,6 +17,13 @@ public struct MutantResult: Sendable, Hashable {
     public let bug: String
     public let fate: Fate
 
+    public init(id: String, requirement: String, bug: String, fate: Fate) {
+        self.id = id
+        self.requirement = requirement
+        self.bug = bug
+        self.fate = fate
+    }
+
     public var isKilled: Bool { if case .killed = fate { true } else { false } }
 }
 
