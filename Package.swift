@@ -93,7 +93,7 @@ let package = Package(
                 "SansIO", "CompactEncoding", "HyperCrypto", "Noise", "SecretStream", "Protomux", "BlindRelay", "UDX",
                 "DHTRPC", "HyperDHT", "KeyLog", "PacketCapture",
             ]),
-        floor("NetworkSimulator", ["SansIO", "PacketCapture"]),
+        floor("NetworkSimulator", ["SansIO", "KeyLog", "PacketCapture"]),
         floor(
             "Hyperswarm",
             [

@@ -1,0 +1,123 @@
+import SansIO
+import UDX
+
+/// One plain UDX stream: an ordered, reliable sequence of bytes both ways, and unordered messages.
+///
+///     for try await chunk in stream { ... }
+///     try await stream.write(bytes)
+///     try await stream.finish()
+///
+/// Iterating takes whatever has arrived; the window closes while nobody takes. Cancelling a task that reads, writes or flushes ends that wait only.
+public final class UDXStream: AsyncSequence, Sendable {
+    public typealias Element = [UInt8]
+
+    public let id: StreamID
+    private let host: UDXSocketHost
+    let inbox: Inbox
+    let outbox = Outbox()
+    /// Unordered messages; the newest 1024 that nobody has taken yet are kept.
+    public let messages: AsyncStream<[UInt8]>
+    let messageSink: AsyncStream<[UInt8]>.Continuation
+    private let closing = Promise<CloseReason>()
+
+    init(id: StreamID, host: UDXSocketHost) {
+        self.id = id
+        self.host = host
+        inbox = Inbox(joins: true) { [weak host] held in host?.setHeld(id, held) }
+        (messages, messageSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1024))
+    }
+
+    /// Tells the stream where its peer is. Sends nothing by itself.
+    public func connect(_ socket: UDXSocket, to remoteID: StreamID, at remote: Endpoint) async throws {
+        try await host.command { instance, now in try instance.connect(self.id, socket.id, to: remoteID, at: remote, now: now) }
+    }
+
+    /// Moves the stream to another remote; returns when the peer has acknowledged all that went to the old one.
+    public func changeRemote(_ socket: UDXSocket, to remoteID: StreamID, at remote: Endpoint) async throws {
+        try await host.changeRemote(self, socket.id, remoteID, remote)
+    }
+
+    /// Sets both sides' first sequence numbers, before anything was sent or received.
+    public func setSequences(initial: SequenceNumber, remote: SequenceNumber) async throws {
+        try await host.command { instance, _ in try instance.setSequences(self.id, initial: initial, remote: remote) }
+    }
+
+    /// Queues bytes; returns when more may be written.
+    public func write(_ bytes: [UInt8]) async throws {
+        try outbox.admit(bytes.count)
+        host.write(self, bytes)
+        if outbox.mustWait { try await outbox.room() }
+    }
+
+    /// Queues bytes without waiting. False: wait for room before writing more.
+    public func writeNow(_ bytes: [UInt8]) throws -> Bool {
+        try outbox.admit(bytes.count)
+        host.write(self, bytes)
+        return !outbox.mustWait
+    }
+
+    /// Returns when more may be written.
+    public func waitForRoom() async throws { try await outbox.room() }
+
+    /// No more bytes from this side. The other side may go on.
+    public func finish() async throws {
+        try await host.command { instance, now in _ = try instance.end(self.id, now: now) }
+    }
+
+    /// Returns when the peer has acknowledged all bytes written before; throws if the stream closes first.
+    public func flush() async throws { try await host.flush(self) }
+
+    /// Sends one unordered message, at once. It may be lost.
+    public func send(_ message: [UInt8]) async throws {
+        try await host.command { instance, now in try instance.send(self.id, message: message, now: now) }
+    }
+
+    /// What arrives for this stream goes out by `target`.
+    public func relay(to target: UDXStream) async throws {
+        try await host.command { instance, _ in try instance.relay(self.id, to: target.id) }
+    }
+
+    /// Tears the stream down at once; a connected peer is told.
+    public func destroy() { host.destroy(self) }
+
+    /// How the stream came to its end; waits for it.
+    public func closed() async throws -> CloseReason { try await closing.value() }
+
+    public func statistics() async throws -> StreamStatistics? {
+        try await host.command { instance, _ in instance.statistics(of: self.id) }
+    }
+
+    func didClose(_ reason: CloseReason) {
+        let error: UDXStreamError? = reason.isGraceful ? nil : UDXStreamError(reason: reason)
+        inbox.finish(reason == .destroyed ? nil : error)
+        outbox.close(error)
+        messageSink.finish()
+        closing.fulfil(reason)
+    }
+
+    public struct Iterator: AsyncIteratorProtocol {
+        fileprivate let inbox: Inbox
+        public mutating func next() async throws -> [UInt8]? { try await inbox.next() }
+    }
+
+    public func makeAsyncIterator() -> Iterator { Iterator(inbox: inbox) }
+}
+
+/// A stream broke. `code` is the reference's.
+public struct UDXStreamError: Error, Hashable, Sendable, CustomStringConvertible {
+    public let reason: CloseReason
+    public var code: String {
+        switch reason {
+        case .reset: "ECONNRESET"
+        case .timedOut: "ETIMEDOUT"
+        default: "STREAM_FAILED"
+        }
+    }
+    public var description: String {
+        switch reason {
+        case .reset: "the peer destroyed the stream (ECONNRESET)"
+        case .timedOut: "the peer acknowledges nothing any more (ETIMEDOUT)"
+        default: "the stream was closed: \(reason.rawValue)"
+        }
+    }
+}
