@@ -35,6 +35,7 @@ let package = Package(
                 "CompactEncoding", "HyperCrypto", "Noise", "SecretStream", "Protomux", "BlindRelay", "UDX", "DHTRPC", "HyperDHT",
                 "HyperswarmCore",
             ]),
+        .library(name: "Fuzzing", targets: ["Fuzzing"]),
         .library(name: "Conformance", targets: ["Conformance", "PacketCapture", "Dissection"]),
     ],
     traits: [
@@ -113,6 +114,7 @@ let package = Package(
             ["Conformance", "DHTRPC", "HyperDHT", "HyperCrypto", "CompactEncoding", "NetworkSimulator", "UDX"]),
         floor("SwarmChecks", ["Conformance", "HyperswarmCore", "HyperDHT", "NetworkSimulator"]),
         floor("TraceChecks", ["Conformance", "Dissection", "PacketCapture"]),
+        floor("Fuzzing", ["SansIO", "CompactEncoding", "UDX", "DHTRPC", "HyperDHT", "Noise", "SecretStream", "Protomux", "BlindRelay"]),
 
         // Floor 5: tools.
         .executableTarget(
@@ -141,6 +143,7 @@ let package = Package(
                 "Conformance", "ConformanceReports", "StrictJSON", "SansIO", "EncryptionChecks", "UDXChecks", "DHTChecks",
                 "SwarmChecks", "TraceChecks",
             ]),
+        tests("FuzzingTests", ["Fuzzing"]),
         tests("RuntimeTests", ["Hyperswarm", "NetworkSimulator"]),
     ]
 )
