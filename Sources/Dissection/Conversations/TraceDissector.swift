@@ -1,0 +1,94 @@
+import CompactEncoding
+import KeyLog
+import PacketCapture
+import SansIO
+
+/// Builds a `Dissection`: first each packet alone, then the conversations from the bottom up.
+final class TraceDissector {
+    let capture: Capture
+    let keyLog: KeyLog?
+    var knowledge: Knowledge
+    var result: Dissection
+    let recorder = FieldRecorder()
+    /// Tokens that the logged secrets make for the hosts of this capture.
+    var tokens: [Bytes32: TokenOrigin] = [:]
+    var tokenIssuers: Set<Endpoint> = []
+
+    struct TokenOrigin {
+        let issuer: Endpoint
+        let host: IPAddress
+    }
+
+    init(name: String, capture: Capture, keyLog: KeyLog?, knowledge: Knowledge) {
+        self.capture = capture
+        self.keyLog = keyLog
+        self.knowledge = knowledge
+        result = Dissection(name: name)
+    }
+
+    func run() -> Dissection {
+        let dissector = PacketDissector()
+        result.packets.reserveCapacity(capture.packets.count)
+        var issues: [Issue] = []
+        for packet in capture.packets { result.packets.append(dissector.dissect(packet, &issues)) }
+        result.issues = issues
+        result.captureIssues = capture.issues.map { ($0.reason, $0.count) }
+        settleStreamZero()
+        prepareTokens()
+        matchRequests()
+        readValues()
+        joinRelayedLegs()
+        explainSilence()
+        followStreams()
+        readHandshakes()
+        openHolepunchPayloads()
+        followSecretStreams()
+        settleBytes()
+        return result
+    }
+
+    func issue(_ rule: Issue.Rule, _ index: Int, _ field: String, _ offset: Int? = nil, _ message: String) {
+        result.issues.append(
+            Issue(rule, packet: result.packets.indices.contains(index) ? result.packets[index].number : 0, field: field, offset: offset, message))
+    }
+
+    /// A stream id of 0 is legal in UDX: if anything else than KadePy's one packet shape uses it, it is UDX.
+    private func settleStreamZero() {
+        let speaksUDX = result.packets.contains { packet in
+            if case .udx(let message) = packet.message { return message.header.streamID.rawValue == 0 }
+            return false
+        }
+        guard speaksUDX else { return }
+        let dissector = PacketDissector()
+        for index in result.packets.indices {
+            guard case .kadepy(let message) = result.packets[index].kind, message.family == .extension03 else { continue }
+            result.packets[index] = dissector.dissectAsUDX(result.packets[index].packet, &result.issues)
+        }
+    }
+
+    private func prepareTokens() {
+        var hosts: Set<IPAddress> = []
+        for packet in result.packets {
+            hosts.insert(packet.packet.source.address)
+            hosts.insert(packet.packet.destination.address)
+        }
+        guard hosts.count <= 4096 else { return }
+        for record in knowledge.tokenSecrets {
+            guard let address = IPAddress(record.host) else { continue }
+            let issuer = Endpoint(address, record.port)
+            tokenIssuers.insert(issuer)
+            for secret in record.secrets {
+                for host in hosts { tokens[TraceDissector.token(host, secret)] = TokenOrigin(issuer: issuer, host: host) }
+            }
+        }
+    }
+
+    /// What nothing explained is an issue: a capture with such bytes proves nothing.
+    private func settleBytes() {
+        for index in result.packets.indices {
+            let account = result.packets[index].account
+            guard let offset = account.classes.firstIndex(of: .unexplained) else { continue }
+            issue(.unexplained, index, result.packets[index].field(at: offset), offset, "\(account.count(of: .unexplained)) bytes that nothing accounts for")
+        }
+    }
+}
