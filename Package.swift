@@ -91,7 +91,7 @@ let package = Package(
         floor(
             "Dissection",
             [
-                "SansIO", "CompactEncoding", "HyperCrypto", "Noise", "SecretStream", "Protomux", "BlindRelay", "UDX",
+                "SansIO", "CompactEncoding", "HyperCrypto", "StrictJSON", "Noise", "SecretStream", "Protomux", "BlindRelay", "UDX",
                 "DHTRPC", "HyperDHT", "KeyLog", "PacketCapture",
             ]),
         floor("NetworkSimulator", ["SansIO", "KeyLog", "PacketCapture"]),

@@ -58,7 +58,9 @@ extension TraceDissector {
         if let origin = tokens[token], origin.host == result.packets[index].packet.destination.address {
             accept(token: range, index)
         } else if knowsSecrets(of: result.packets[index].packet.source) {
-            refuse(token: range, index, "the token was not made with the node's secrets for \(result.packets[index].packet.destination.address)")
+            refuse(
+                token: range, index,
+                "the token was not made with the node's secrets for \(result.packets[index].packet.destination.address)")
         }
     }
 
@@ -76,7 +78,9 @@ extension TraceDissector {
             return
         }
         if knowsSecrets(of: result.packets[index].packet.destination) {
-            refuse(token: range, index, "the token was not made with the receiver's secrets for \(result.packets[index].packet.source.address)")
+            refuse(
+                token: range, index, "the token was not made with the receiver's secrets for \(result.packets[index].packet.source.address)"
+            )
         }
     }
 
@@ -84,7 +88,9 @@ extension TraceDissector {
     private func knowsSecrets(of endpoint: Endpoint) -> Bool {
         if tokenIssuers.contains(endpoint) { return true }
         return knowledge.peers.contains { peer in
-            guard let host = peer.host, host == endpoint.address, peer.clientPort == endpoint.port, let port = peer.serverPort else { return false }
+            guard let host = peer.host, host == endpoint.address, peer.clientPort == endpoint.port, let port = peer.serverPort else {
+                return false
+            }
             return tokenIssuers.contains(Endpoint(host, port))
         }
     }
@@ -116,15 +122,14 @@ extension TraceDissector {
             unit.fields = recorder.records
             result.packets[index].units.append(unit)
             result.packets[index].account(for: unit)
-            PacketDissector.compare(message.encoded, with: payload[range], unit, result.packets[index].number, &result.issues, at: range.lowerBound)
+            PacketDissector.compare(
+                message.encoded, with: payload[range], unit, result.packets[index].number, &result.issues, at: range.lowerBound)
             return message
         } catch {
             unit.fields = recorder.records
             unit.notes.append("does not decode: \(error)")
             result.packets[index].units.append(unit)
-            if let failure = error as? DecodingFailure {
-                issue(.decode, index, "\(layer.rawValue).\(failure.field)", failure.offset, failure.kind.rawValue)
-            }
+            issue(.decode, index, "\(layer.rawValue).\(error.field)", error.offset, error.kind.rawValue)
             return nil
         }
     }
@@ -133,7 +138,8 @@ extension TraceDissector {
         guard let range = range(of: "value", index), request.value != nil else { return }
         if request.isInternal {
             let command = request.command
-            nested(InternalValue.self, index, range, .dhtRPC, "\(CommandName.of(request)) value") { (reader: inout Reader) throws(DecodingFailure) in
+            nested(InternalValue.self, index, range, .dhtRPC, "\(CommandName.of(request)) value") {
+                (reader: inout Reader) throws(DecodingFailure) in
                 try InternalValue(command, from: &reader)
             }
             return
@@ -148,13 +154,16 @@ extension TraceDissector {
             if let put = nested(MutablePutRequest.self, index, range, .hyperDHT, name) {
                 checkMutable(put.publicKey, put.seq, put.value, put.signature, index, range)
                 if let target = request.target, Blake2b.hash256(put.publicKey.bytes) != target {
-                    issue(.hash, index, "dht-rpc.target", self.range(of: "target", index)?.lowerBound, "the target is not the hash of the public key")
+                    issue(
+                        .hash, index, "dht-rpc.target", self.range(of: "target", index)?.lowerBound,
+                        "the target is not the hash of the public key")
                 } else {
                     markTarget(index)
                 }
             }
         case .mutableGet: nested(MutableGetRequest.self, index, range, .hyperDHT, name)
-        case .immutablePut: checkImmutable(Array(result.packets[index].packet.payload[range]), request.target, index, range, "dht-rpc.value")
+        case .immutablePut:
+            checkImmutable(Array(result.packets[index].packet.payload[range]), request.target, index, range, "dht-rpc.value")
         case .plugin: nested(PluginMessage.self, index, range, .hyperDHT, name)
         default: break
         }
@@ -168,7 +177,9 @@ extension TraceDissector {
         case .findPeer:
             if let record = nested(PeerRecord.self, index, range, .hyperDHT, "peer record"), let target = exchange.target {
                 if Blake2b.hash256(record.publicKey.bytes) == target {
-                    if let key = result.packets[index].units.last?.field("publicKey") { result.packets[index].account.mark(key.range, .verified) }
+                    if let key = result.packets[index].units.last?.field("publicKey") {
+                        result.packets[index].account.mark(key.range, .verified)
+                    }
                 } else {
                     issue(.hash, index, "hyperdht.publicKey", range.lowerBound, "the public key is not the target's preimage")
                 }
@@ -180,7 +191,8 @@ extension TraceDissector {
                     checkMutable(key, record.seq, record.value, record.signature, index, range)
                 }
             }
-        case .immutableGet: checkImmutable(Array(result.packets[index].packet.payload[range]), exchange.target, index, range, "dht-rpc.value")
+        case .immutableGet:
+            checkImmutable(Array(result.packets[index].packet.payload[range]), exchange.target, index, range, "dht-rpc.value")
         default: break
         }
     }
@@ -197,7 +209,9 @@ extension TraceDissector {
             result.verified.signatures += 1
             // Everything but flags and bump is covered.
             for name in ["peer", "refresh", "signature"] {
-                if let record = result.packets[index].units.last?.field(name) { result.packets[index].account.mark(record.wholeRange, .verified) }
+                if let record = result.packets[index].units.last?.field(name) {
+                    result.packets[index].account.mark(record.wholeRange, .verified)
+                }
             }
             markTarget(index)
         } else {

@@ -43,7 +43,6 @@ extension TraceDissector {
     private func match(_ response: Response, at index: Int, _ candidates: [Int]) {
         let source = result.packets[index].packet.source
         let destination = result.packets[index].packet.destination
-        let number = result.packets[index].number
         let found =
             candidates.last {
                 result.exchanges[$0].responder == source && result.exchanges[$0].requester == destination
@@ -62,7 +61,9 @@ extension TraceDissector {
             result.packets[index].labels.append("answers \(request) again")
         }
         result.packets[index].summary = result.exchanges[found].command + " " + result.packets[index].summary
-        if let unit = result.packets[index].units.indices.first { result.packets[index].units[unit].name = result.exchanges[found].command + " response" }
+        if let unit = result.packets[index].units.indices.first {
+            result.packets[index].units[unit].name = result.exchanges[found].command + " response"
+        }
     }
 
     /// PING_NAT asks for the answer at another port of the same host.
@@ -81,7 +82,10 @@ extension TraceDissector {
         for index in result.exchanges.indices {
             let exchange = result.exchanges[index]
             guard let mode = relayMode(ofPacketAt: exchange.request) else { continue }
-            var key = [UInt8(truncatingIfNeeded: exchange.tid >> 8), UInt8(truncatingIfNeeded: exchange.tid), UInt8(truncatingIfNeeded: exchange.commandNumber)]
+            var key = [
+                UInt8(truncatingIfNeeded: exchange.tid >> 8), UInt8(truncatingIfNeeded: exchange.tid),
+                UInt8(truncatingIfNeeded: exchange.commandNumber),
+            ]
             exchange.target?.append(to: &key)
             if mode == .fromClient {
                 origins[key] = index
@@ -132,7 +136,8 @@ extension TraceDissector {
             } else if let speaker, speaker.last < last {
                 reason = "\(exchange.responder) had stopped before"
             } else if mode == .fromClient {
-                reason = exchange.legs.isEmpty ? "the node did not relay it" : "the server stayed silent: firewalled, closing, or not reachable"
+                reason =
+                    exchange.legs.isEmpty ? "the node did not relay it" : "the server stayed silent: firewalled, closing, or not reachable"
             } else if end - last < 1_000_000_000 {
                 reason = "the capture ends first"
             } else if exchange.isInternal, exchange.commandNumber == InternalCommand.pingNAT.rawValue {

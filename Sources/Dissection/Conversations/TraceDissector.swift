@@ -49,7 +49,9 @@ final class TraceDissector {
 
     func issue(_ rule: Issue.Rule, _ index: Int, _ field: String, _ offset: Int? = nil, _ message: String) {
         result.issues.append(
-            Issue(rule, packet: result.packets.indices.contains(index) ? result.packets[index].number : 0, field: field, offset: offset, message))
+            Issue(
+                rule, packet: result.packets.indices.contains(index) ? result.packets[index].number : 0, field: field, offset: offset,
+                message))
     }
 
     /// A stream id of 0 is legal in UDX: if anything else than KadePy's one packet shape uses it, it is UDX.
@@ -88,7 +90,9 @@ final class TraceDissector {
         for index in result.packets.indices {
             let account = result.packets[index].account
             guard let offset = account.classes.firstIndex(of: .unexplained) else { continue }
-            issue(.unexplained, index, result.packets[index].field(at: offset), offset, "\(account.count(of: .unexplained)) bytes that nothing accounts for")
+            issue(
+                .unexplained, index, result.packets[index].field(at: offset), offset,
+                "\(account.count(of: .unexplained)) bytes that nothing accounts for")
         }
     }
 }

@@ -64,7 +64,10 @@ public struct KadePyMessage: Sendable, Hashable, CustomStringConvertible {
         switch first {
         case 0x80:
             let body = bytes.count - 13
-            let name = body == 33 && bytes[13] == 1 ? "DATA handshake 1" : body == 81 && bytes[13] == 2 ? "DATA handshake 2" : body == 49 && bytes[13] == 3 ? "DATA handshake 3" : "DATA"
+            let name =
+                body == 33 && bytes[13] == 1
+                ? "DATA handshake 1"
+                : body == 81 && bytes[13] == 2 ? "DATA handshake 2" : body == 49 && bytes[13] == 3 ? "DATA handshake 3" : "DATA"
             return KadePyMessage(family: .transport02, name: name)
         case 0x81: return bytes.count == 13 ? KadePyMessage(family: .transport02, name: "ACK") : nil
         case 0x84: return KadePyMessage(family: .transport02, name: "HOLEPUNCH")
@@ -74,11 +77,15 @@ public struct KadePyMessage: Sendable, Hashable, CustomStringConvertible {
 
     private static func cExtension(_ bytes: [UInt8]) -> KadePyMessage? {
         // A UDX header of type DATA with stream id 0, the constant window, and no acknowledgement ever.
-        guard bytes.count > 20, bytes.starts(with: [0xff, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0x40, 0]), bytes[16..<20].allSatisfy({ $0 == 0 }) else {
+        guard bytes.count > 20, bytes.starts(with: [0xff, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0x40, 0]), bytes[16..<20].allSatisfy({ $0 == 0 })
+        else {
             return nil
         }
         let seq = UInt32(bytes[12]) | UInt32(bytes[13]) << 8
-        let name = seq == 0 && bytes.count == 52 ? "DATA handshake 1" : seq == 0 && bytes.count == 116 ? "DATA handshake 2" : seq == 1 && bytes.count == 84 ? "DATA handshake 3" : "DATA"
+        let name =
+            seq == 0 && bytes.count == 52
+            ? "DATA handshake 1"
+            : seq == 0 && bytes.count == 116 ? "DATA handshake 2" : seq == 1 && bytes.count == 84 ? "DATA handshake 3" : "DATA"
         return KadePyMessage(family: .extension03, name: name)
     }
 

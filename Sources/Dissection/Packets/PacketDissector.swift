@@ -17,7 +17,7 @@ public struct PacketDissector {
     public static func classify(_ payload: [UInt8], to destination: Endpoint) -> PayloadKind {
         guard let first = payload.first else { return .empty }
         if payload.count == 1 { return .probe }
-        if PacketHeader.isPlausible(payload) {
+        if payload.count >= PacketHeader.size, first == PacketHeader.magic, payload[1] == PacketHeader.version {
             if let message = KadePyMessage.recognise(payload) { return .kadepy(message) }
             return .udx
         }
@@ -78,7 +78,8 @@ public struct PacketDissector {
             case .probe, .raw, .marker:
                 _ = reader.raw("payload")
                 let layer: Layer = result.kind == .marker ? .marker : .raw
-                let name = result.kind == .probe ? "hole-punch probe" : result.kind == .marker ? "capture marker" : "datagram of an application"
+                let name =
+                    result.kind == .probe ? "hole-punch probe" : result.kind == .marker ? "capture marker" : "datagram of an application"
                 add(Unit(layer: layer, name: name, bytes: payload, fields: recorder.records), to: &result)
                 result.summary = name
             default: break
@@ -156,7 +157,8 @@ public struct PacketDissector {
         at start: Int = 0
     ) {
         if encoded.elementsEqual(original) { return }
-        let offset = zip(encoded, original).enumerated().first { $0.element.0 != $0.element.1 }?.offset ?? min(encoded.count, original.count)
+        let offset =
+            zip(encoded, original).enumerated().first { $0.element.0 != $0.element.1 }?.offset ?? min(encoded.count, original.count)
         let path = unit.path(at: start + offset)
         let message =
             offset >= encoded.count

@@ -1,0 +1,8 @@
+import CompactEncoding
+import SansIO
+
+extension TraceDissector {
+    func readHandshakes() {}
+    func openHolepunchPayloads() {}
+    func followSecretStreams() {}
+}

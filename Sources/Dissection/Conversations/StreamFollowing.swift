@@ -1,0 +1,154 @@
+import CompactEncoding
+import SansIO
+import UDX
+
+extension TraceDissector {
+    private struct FlowKey: Hashable {
+        let streamID: StreamID
+        let host: IPAddress
+    }
+
+    /// Gathers UDX packets into flows, finds retransmissions and relayed copies, and puts the bytes together.
+    func followStreams() {
+        var indices: [FlowKey: Int] = [:]
+        for index in result.packets.indices {
+            guard case .udx(let message) = result.packets[index].message else { continue }
+            let packet = result.packets[index].packet
+            let key = FlowKey(streamID: message.header.streamID, host: packet.destination.address)
+            let flow = indices[key] ?? result.flows.count
+            if flow == result.flows.count {
+                indices[key] = flow
+                result.flows.append(UDXFlow(streamID: message.header.streamID, from: packet.source, to: packet.destination))
+            }
+            result.flows[flow].packets.append(index)
+        }
+        for flow in result.flows.indices { assemble(flow) }
+        pairFlows()
+        if result.flows.count > 2 { findRelayedCopies() }
+    }
+
+    private func assemble(_ flow: Int) {
+        var bodies: [UInt32: Int] = [:]
+        var numbers: [SequenceNumber] = []
+        for index in result.flows[flow].packets {
+            guard case .udx(let message) = result.packets[index].message else { continue }
+            let header = message.header
+            if header.type.contains(.message), !message.payload.isEmpty || header.type == .message {
+                let end = result.packets[index].packet.payload.count
+                result.flows[flow].messages.append((packet: index, range: end - message.payload.count..<end))
+            }
+            if header.type.contains(.destroy), result.flows[flow].destroyed == nil { result.flows[flow].destroyed = index }
+            guard !header.type.isDisjoint(with: [.data, .end]), !header.type.contains(.heartbeat) else { continue }
+            if header.type.contains(.end) { result.flows[flow].endSeq = header.seq }
+            if let first = bodies[header.seq.rawValue] {
+                result.flows[flow].retransmissions += 1
+                result.packets[index].retransmissionOf = result.packets[first].number
+                result.packets[index].labels.append("retransmission of \(result.packets[first].number)")
+                if case .udx(let original) = result.packets[first].message, original.payload != message.payload {
+                    let offset = zip(original.payload, message.payload).enumerated().first { $0.element.0 != $0.element.1 }?.offset
+                    issue(
+                        .copy, index, "udx.payload", offset.map { result.packets[index].packet.payload.count - message.payload.count + $0 },
+                        "seq \(header.seq) was sent before with another payload (packet \(result.packets[first].number))")
+                }
+            } else {
+                bodies[header.seq.rawValue] = index
+                numbers.append(header.seq)
+            }
+        }
+        guard var first = numbers.first else { return }
+        for number in numbers where number.isBefore(first) { first = number }
+        // Streams begin with 0 unless told otherwise; what a relay lost of a stream's beginning it will carry later, or never.
+        result.flows[flow].firstSeq = first
+        var next = first
+        while let index = bodies[next.rawValue] {
+            if case .udx(let message) = result.packets[index].message, message.header.type.contains(.data), !message.payload.isEmpty {
+                let payload = result.packets[index].packet.payload
+                result.flows[flow].chunks.append(
+                    UDXFlow.Chunk(
+                        packet: index, offset: result.flows[flow].bytes.count, count: message.payload.count,
+                        payloadOffset: payload.count - message.payload.count))
+                result.flows[flow].bytes += message.payload
+            }
+            next = next.advanced(by: 1)
+            if next == first { break }
+        }
+        result.flows[flow].nextSeq = next
+        if numbers.contains(where: { !$0.isBefore(next) }) {
+            result.flows[flow].gap = next
+            for number in numbers where !number.isBefore(result.flows[flow].nextSeq) { result.flows[flow].nextSeq = number.advanced(by: 1) }
+        }
+    }
+
+    /// Joins the two directions: by logged ids, by the manifest, by addresses, at last by which acknowledgements fit.
+    private func pairFlows() {
+        func join(_ a: Int, _ b: Int) {
+            guard a != b, result.flows[a].reverse == nil, result.flows[b].reverse == nil else { return }
+            result.flows[a].reverse = b
+            result.flows[b].reverse = a
+        }
+        var byID: [UInt32: [Int]] = [:]
+        for index in result.flows.indices { byID[result.flows[index].streamID.rawValue, default: []].append(index) }
+        for entry in keyLog?.entries ?? [] {
+            guard case .secretStream(let record) = entry.record, let ids = record.udx else { continue }
+            if let local = byID[ids.localID]?.first, let remote = byID[ids.remoteID]?.first { join(local, remote) }
+        }
+        for a in knowledge.plainStreams {
+            for b in knowledge.plainStreams where a.endpoint != b.endpoint {
+                if let one = byID[a.streamID.rawValue]?.first, let other = byID[b.streamID.rawValue]?.first { join(one, other) }
+            }
+        }
+        for index in result.flows.indices where result.flows[index].reverse == nil {
+            let flow = result.flows[index]
+            let candidates = result.flows.indices.filter {
+                $0 != index && result.flows[$0].reverse == nil && result.flows[$0].from == flow.to && result.flows[$0].to == flow.from
+            }
+            if candidates.count == 1 {
+                join(index, candidates[0])
+            } else if let best = candidates.max(by: { fit(index, $0) < fit(index, $1) }), fit(index, best) > 0 {
+                join(index, best)
+            }
+        }
+    }
+
+    /// How many acknowledgements of either direction name a number that the other one has just used.
+    private func fit(_ a: Int, _ b: Int) -> Int {
+        func count(_ data: Int, _ acks: Int) -> Int {
+            let numbers = Set(
+                result.flows[data].packets.compactMap { index -> UInt32? in
+                    guard case .udx(let message) = result.packets[index].message, !message.header.type.isDisjoint(with: [.data, .end])
+                    else { return nil }
+                    return message.header.seq.rawValue &+ 1
+                })
+            return result.flows[acks].packets.reduce(0) { total, index in
+                guard case .udx(let message) = result.packets[index].message else { return total }
+                return total + (numbers.contains(message.header.ack.rawValue) ? 1 : 0)
+            }
+        }
+        return count(a, b) + count(b, a)
+    }
+
+    /// A relay changes the four bytes of the id and nothing else. udx.md section 16.
+    private func findRelayedCopies() {
+        var flowOf: [Int: Int] = [:]
+        for (number, flow) in result.flows.enumerated() { for index in flow.packets { flowOf[index] = number } }
+        var recent: [[UInt8]: [Int]] = [:]
+        for index in flowOf.keys.sorted() {
+            var bytes = result.packets[index].packet.payload
+            guard bytes.count >= PacketHeader.size else { continue }
+            bytes.replaceSubrange(4..<8, with: [0, 0, 0, 0])
+            let source = result.packets[index].packet.source
+            if let original = recent[bytes]?.last(where: {
+                result.packets[$0].packet.destination == source && flowOf[$0] != flowOf[index] && result.packets[$0].relayedCopyOf == nil
+                    && result.packets[index].packet.timeNanoseconds - result.packets[$0].packet.timeNanoseconds < 5_000_000_000
+            }), let from = flowOf[original], let to = flowOf[index],
+                result.flows[to].relayedFrom == nil || result.flows[to].relayedFrom == from,
+                result.flows[from].reverse != to
+            {
+                result.packets[index].relayedCopyOf = result.packets[original].number
+                result.packets[index].labels.append("relayed copy of \(result.packets[original].number)")
+                result.flows[to].relayedFrom = from
+            }
+            recent[bytes, default: []].append(index)
+        }
+    }
+}
