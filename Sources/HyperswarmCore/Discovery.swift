@@ -14,14 +14,14 @@ final class Discovery {
         let isServer: Bool
         let isClient: Bool
         /// Nil while the server does not listen yet.
-        var query: OperationID?
+        var query: SwarmOperationID?
         var kind: SwarmEffect.QueryKind
         /// Distinct peers without a connection that this run has handed on.
         var handed: Set<Bytes32> = []
     }
 
     let topic: Bytes32
-    var sessions: OrderedDictionary<SessionID, Session> = [:]
+    var sessions: OrderedDictionary<SwarmSessionID, Session> = [:]
     var run: Run?
     /// Whether an announce was started since the last unannounce.
     var needsUnannounce = false

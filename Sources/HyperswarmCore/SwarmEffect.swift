@@ -12,26 +12,26 @@ public enum SwarmEffect: Hashable, Sendable {
     }
 
     /// Start the one server of the swarm's key pair: it announces the key at B2b(32, key). Answer with `operationFinished`.
-    case listen(OperationID)
+    case listen(SwarmOperationID)
     /// Answer with `queryReplied` for each reply, and `operationFinished`. The target is `target` itself. Seed the query with the closest nodes of
     /// the topic's last successful one. An announce carries the server's relay addresses, at most `relayAddressLimit`.
-    case query(OperationID, QueryKind, target: Bytes32, relayAddressLimit: Int)
-    case cancelQuery(OperationID)
+    case query(SwarmOperationID, QueryKind, target: Bytes32, relayAddressLimit: Int)
+    case cancelQuery(SwarmOperationID)
     /// Unannounce at the closest nodes known from the topic's last query, and only there. Answer with `operationFinished`.
-    case unannounce(OperationID, target: Bytes32)
+    case unannounce(SwarmOperationID, target: Bytes32)
     /// Dial. Answer with `connectionOpened` or `connectionClosed`.
-    case connect(ConnectionID, publicKey: Bytes32, relayAddresses: [Endpoint], relayThrough: Bytes32?)
+    case connect(SwarmConnectionID, publicKey: Bytes32, relayAddresses: [Endpoint], relayThrough: Bytes32?)
     /// Answer with `connectionClosed`.
-    case destroyConnection(ConnectionID, DestroyReason)
+    case destroyConnection(SwarmConnectionID, DestroyReason)
     /// An empty encrypted message.
-    case sendKeepAlive(ConnectionID)
+    case sendKeepAlive(SwarmConnectionID)
     /// Drop handshakes, unannounce the key, answer no handshake until resumed. Answer with `operationFinished`.
-    case suspendServer(OperationID)
-    case resumeServer(OperationID)
-    case closeServer(OperationID)
-    case suspendNode(OperationID)
-    case resumeNode(OperationID)
-    case destroyNode(OperationID)
+    case suspendServer(SwarmOperationID)
+    case resumeServer(SwarmOperationID)
+    case closeServer(SwarmOperationID)
+    case suspendNode(SwarmOperationID)
+    case resumeNode(SwarmOperationID)
+    case destroyNode(SwarmOperationID)
 
     public enum DestroyReason: String, Hashable, Sendable {
         /// "Duplicate connection".
@@ -44,9 +44,9 @@ public enum SwarmEffect: Hashable, Sendable {
 /// What the application learns, in order.
 public enum SwarmEvent: Hashable, Sendable {
     /// A connection is open, and survived the rule for duplicates.
-    case connection(ConnectionID, publicKey: Bytes32, isInitiator: Bool, topics: [Bytes32])
+    case connection(SwarmConnectionID, publicKey: Bytes32, isInitiator: Bool, topics: [Bytes32])
     /// A connection that had been announced by `connection` is gone.
-    case disconnected(ConnectionID, publicKey: Bytes32)
+    case disconnected(SwarmConnectionID, publicKey: Bytes32)
     /// A known peer was found under one more topic.
     case topic(publicKey: Bytes32, topic: Bytes32)
     /// Numbers of connections changed.

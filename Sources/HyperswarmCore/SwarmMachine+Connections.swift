@@ -48,7 +48,7 @@ extension SwarmMachine {
             forgetIfIdle(key)
             return tried(key)
         }
-        let id = ConnectionID(nextNumber())
+        let id = SwarmConnectionID(nextNumber())
         connections[id] = Connection(key: key, isClient: true, isOpen: false)
         connectionByKey[key] = id
         connecting += 1
@@ -73,7 +73,7 @@ extension SwarmMachine {
     // MARK: Answers
 
     /// An attempt of ours is open.
-    public func connectionOpened(_ id: ConnectionID, now: Instant) {
+    public func connectionOpened(_ id: SwarmConnectionID, now: Instant) {
         self.now = max(self.now, now)
         guard var connection = connections[id], connection.isClient, !connection.isOpen, !connection.isDestroyed else { return }
         connection.isOpen = true
@@ -91,7 +91,7 @@ extension SwarmMachine {
     static let relayedAfter: Set<String> = ["HOLEPUNCH_ABORTED", "HOLEPUNCH_DOUBLE_RANDOMIZED_NATS", "REMOTE_NOT_HOLEPUNCHABLE"]
 
     /// A connection or attempt is gone. `code` is the reference's error code, if there was an error.
-    public func connectionClosed(_ id: ConnectionID, code: String? = nil, now: Instant) {
+    public func connectionClosed(_ id: SwarmConnectionID, code: String? = nil, now: Instant) {
         self.now = max(self.now, now)
         guard let connection = connections.removeValue(forKey: id) else { return }
         if connection.isWaiting {
@@ -123,19 +123,19 @@ extension SwarmMachine {
     }
 
     /// What a connection has carried: whether at least one encrypted message was received, and sent. Told before `incoming`. SWARM-17.
-    public func noteTraffic(_ id: ConnectionID, received: Bool, sent: Bool) {
+    public func noteTraffic(_ id: SwarmConnectionID, received: Bool, sent: Bool) {
         connections[id]?.received = received
         connections[id]?.sent = sent
     }
 
     /// The connection or attempt for a key, if there is one.
-    public func connection(for key: Bytes32) -> ConnectionID? { connectionByKey[key] }
+    public func connection(for key: Bytes32) -> SwarmConnectionID? { connectionByKey[key] }
 
     /// A connection that another peer made is open. Returns its name; effects say what becomes of it. hyperswarm.md section 8.
     @discardableResult
-    public func incoming(from key: Bytes32, now: Instant) -> ConnectionID {
+    public func incoming(from key: Bytes32, now: Instant) -> SwarmConnectionID {
         self.now = max(self.now, now)
-        let id = ConnectionID(nextNumber())
+        let id = SwarmConnectionID(nextNumber())
         var connection = Connection(key: key, isClient: false, isOpen: false, isWaiting: true)
         guard life == .running || Mutation.hyperswarm(27, 2).isActive else {
             connection.isDestroyed = true
@@ -195,7 +195,7 @@ extension SwarmMachine {
         a.bytes.map { Int8(bitPattern: $0) }.lexicographicallyPrecedes(b.bytes.map { Int8(bitPattern: $0) })
     }
 
-    private func adopt(_ id: ConnectionID) {
+    private func adopt(_ id: SwarmConnectionID) {
         guard var connection = connections[id], !connection.isDestroyed, connection.isWaiting else { return }
         if let other = connectionByKey[connection.key], other != id {
             // Another took the place meanwhile.

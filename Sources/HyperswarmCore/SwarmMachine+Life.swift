@@ -99,7 +99,7 @@ extension SwarmMachine {
 
     private var hasServer: Bool { if case .no = listening { false } else { true } }
 
-    private func awaitOne(_ make: (OperationID) -> SwarmEffect) {
+    private func awaitOne(_ make: (SwarmOperationID) -> SwarmEffect) {
         let id = operation()
         awaited.insert(id)
         effects.append(make(id))

@@ -7,7 +7,7 @@ extension SwarmMachine {
     /// Joins a topic. Sessions of one topic share its queries; modes are the union of theirs. SWARM-1, SWARM-4, SWARM-5, SWARM-33.
     @discardableResult
     public func join(_ topic: [UInt8], server: Bool = true, client: Bool = true, limit: Int = .max, now: Instant) throws(SwarmError)
-        -> SessionID
+        -> SwarmSessionID
     {
         self.now = max(self.now, now)
         if isDestroyed { throw SwarmError(.destroyed) }
@@ -28,7 +28,7 @@ extension SwarmMachine {
             discovery.isHeld = leaving.values.contains(target) && !Mutation.hyperswarm(34).isActive
             discoveries[target] = discovery
         }
-        let session = SessionID(nextNumber())
+        let session = SwarmSessionID(nextNumber())
         discovery.sessions[session] = Discovery.Session(isServer: server, isClient: client, limit: limit)
         sessionTopics[session] = target
         refresh(discovery)
@@ -36,7 +36,7 @@ extension SwarmMachine {
     }
 
     /// Changes the modes of a session and queries again.
-    public func refresh(_ session: SessionID, server: Bool? = nil, client: Bool? = nil, now: Instant) throws(SwarmError) {
+    public func refresh(_ session: SwarmSessionID, server: Bool? = nil, client: Bool? = nil, now: Instant) throws(SwarmError) {
         self.now = max(self.now, now)
         guard let topic = sessionTopics[session], let discovery = discoveries[topic], var known = discovery.sessions[session] else {
             return
@@ -49,7 +49,7 @@ extension SwarmMachine {
     }
 
     /// Ends one session. With the last one the topic is left.
-    public func endSession(_ session: SessionID, now: Instant) {
+    public func endSession(_ session: SwarmSessionID, now: Instant) {
         self.now = max(self.now, now)
         guard let topic = sessionTopics.removeValue(forKey: session), let discovery = discoveries[topic] else { return }
         let wasServer = discovery.isServer
@@ -92,7 +92,7 @@ extension SwarmMachine {
     // MARK: Answers
 
     /// One reply of a query.
-    public func queryReplied(_ query: OperationID, _ found: [FoundPeer], now: Instant) {
+    public func queryReplied(_ query: SwarmOperationID, _ found: [FoundPeer], now: Instant) {
         self.now = max(self.now, now)
         guard life == .running, let discovery = discoveries.values.first(where: { $0.run?.query == query }), discovery.isClient else {
             return
@@ -111,7 +111,7 @@ extension SwarmMachine {
     }
 
     /// A query ended, well or not; the server listens, or could not; an unannounce, suspend, resume, close or destroy is done.
-    public func operationFinished(_ id: OperationID, succeeded: Bool = true, now: Instant) {
+    public func operationFinished(_ id: SwarmOperationID, succeeded: Bool = true, now: Instant) {
         self.now = max(self.now, now)
         if let discovery = discoveries.values.first(where: { $0.run?.query == id }) {
             finishRun(discovery)

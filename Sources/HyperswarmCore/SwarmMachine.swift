@@ -17,17 +17,17 @@ public final class SwarmMachine {
 
     // Topics
     var discoveries: OrderedDictionary<Bytes32, Discovery> = [:]
-    var sessionTopics: OrderedDictionary<SessionID, Bytes32> = [:]
+    var sessionTopics: OrderedDictionary<SwarmSessionID, Bytes32> = [:]
     /// Topics whose unannounce is under way.
-    var leaving: OrderedDictionary<OperationID, Bytes32> = [:]
+    var leaving: OrderedDictionary<SwarmOperationID, Bytes32> = [:]
 
     // Peers
     public internal(set) var peers: OrderedDictionary<Bytes32, PeerInfo> = [:]
     var explicitPeers: OrderedSet<Bytes32> = []
     var queue = PeerQueue()
     var timers: RetryTimers
-    var connections: OrderedDictionary<ConnectionID, Connection> = [:]
-    var connectionByKey: [Bytes32: ConnectionID] = [:]
+    var connections: OrderedDictionary<SwarmConnectionID, Connection> = [:]
+    var connectionByKey: [Bytes32: SwarmConnectionID] = [:]
     public internal(set) var connecting = 0
     public internal(set) var clientConnections = 0
     public internal(set) var serverConnections = 0
@@ -35,7 +35,7 @@ public final class SwarmMachine {
     var flushes: [PendingFlush] = []
 
     // Life
-    enum Listening { case no, pending(OperationID), yes }
+    enum Listening { case no, pending(SwarmOperationID), yes }
     enum Life { case running, suspending, suspended, resuming, destroying, destroyed }
     var listening = Listening.no
     var life = Life.running
@@ -43,7 +43,7 @@ public final class SwarmMachine {
     enum Stage { case closing, node }
     var stage = Stage.closing
     /// Operations that suspend, resume or destroy waits for.
-    var awaited: Set<OperationID> = []
+    var awaited: Set<SwarmOperationID> = []
     var counter: UInt64 = 0
     /// Whether the DHT says that our own NAT maps at random: connections then go through the relay, if one is set.
     public var isNATRandomized = false
@@ -57,7 +57,7 @@ public final class SwarmMachine {
         var sent = false
         var isDestroyed = false
         /// Incoming connections that take its place once it has closed.
-        var successor: ConnectionID?
+        var successor: SwarmConnectionID?
         /// An incoming one that waits for its predecessor to close is not counted yet.
         var isWaiting = false
     }
@@ -115,7 +115,7 @@ public final class SwarmMachine {
     /// Topics with at least one session, oldest first.
     public var topics: [Bytes32] { Array(discoveries.keys) }
     /// Connections that the application has, oldest first.
-    public var openConnections: [(id: ConnectionID, publicKey: Bytes32, isInitiator: Bool)] {
+    public var openConnections: [(id: SwarmConnectionID, publicKey: Bytes32, isInitiator: Bool)] {
         connections.compactMap { $0.value.isOpen && !$0.value.isDestroyed ? ($0.key, $0.value.key, $0.value.isClient) : nil }
     }
     public var queuedCount: Int { queue.count }
@@ -130,7 +130,7 @@ public final class SwarmMachine {
         return counter
     }
 
-    func operation() -> OperationID { OperationID(nextNumber()) }
+    func operation() -> SwarmOperationID { SwarmOperationID(nextNumber()) }
 
     func emit(_ event: SwarmEvent) {
         if event == .update { statistics.updates += 1 }

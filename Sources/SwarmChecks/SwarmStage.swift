@@ -15,9 +15,9 @@ final class SwarmStage {
     /// What every query finds, in one reply each.
     var replies: [[FoundPeer]] = []
     /// What becomes of dials: nil leaves them in flight.
-    var answersDials: ((ConnectionID, Bytes32) -> DialAnswer)?
-    private(set) var pendingDials: [(id: ConnectionID, key: Bytes32)] = []
-    private(set) var pendingOperations: [(id: OperationID, effect: SwarmEffect)] = []
+    var answersDials: ((SwarmConnectionID, Bytes32) -> DialAnswer)?
+    private(set) var pendingDials: [(id: SwarmConnectionID, key: Bytes32)] = []
+    private(set) var pendingOperations: [(id: SwarmOperationID, effect: SwarmEffect)] = []
     /// Most dials that were in flight at a time.
     private(set) var mostInFlight = 0
 
@@ -85,19 +85,19 @@ final class SwarmStage {
     }
 
     /// Ends an operation; a query first brings its replies.
-    func finish(_ id: OperationID) {
+    func finish(_ id: SwarmOperationID) {
         guard let index = pendingOperations.firstIndex(where: { $0.id == id }) else { return }
         let effect = pendingOperations.remove(at: index).effect
         if case .query = effect { for reply in replies { machine.queryReplied(id, reply, now: now) } }
         machine.operationFinished(id, now: now)
     }
 
-    func open(_ id: ConnectionID) {
+    func open(_ id: SwarmConnectionID) {
         pendingDials.removeAll { $0.id == id }
         machine.connectionOpened(id, now: now)
     }
 
-    func close(_ id: ConnectionID, _ code: String? = nil) {
+    func close(_ id: SwarmConnectionID, _ code: String? = nil) {
         pendingDials.removeAll { $0.id == id }
         machine.connectionClosed(id, code: code, now: now)
     }
@@ -132,13 +132,13 @@ final class SwarmStage {
     var queries: [(at: Instant, kind: SwarmEffect.QueryKind, target: Bytes32)] {
         effects.compactMap { if case .query(_, let kind, let target, _) = $0.effect { ($0.at, kind, target) } else { nil } }
     }
-    var dials: [(at: Instant, id: ConnectionID, key: Bytes32, relay: Bytes32?)] {
+    var dials: [(at: Instant, id: SwarmConnectionID, key: Bytes32, relay: Bytes32?)] {
         effects.compactMap { if case .connect(let id, let key, _, let relay) = $0.effect { ($0.at, id, key, relay) } else { nil } }
     }
     var unannounced: [Bytes32] { effects.compactMap { if case .unannounce(_, let target) = $0.effect { target } else { nil } } }
-    var destroyed: [ConnectionID] { effects.compactMap { if case .destroyConnection(let id, _) = $0.effect { id } else { nil } } }
-    var keptAlive: [ConnectionID] { effects.compactMap { if case .sendKeepAlive(let id) = $0.effect { id } else { nil } } }
-    var connected: [(id: ConnectionID, key: Bytes32)] {
+    var destroyed: [SwarmConnectionID] { effects.compactMap { if case .destroyConnection(let id, _) = $0.effect { id } else { nil } } }
+    var keptAlive: [SwarmConnectionID] { effects.compactMap { if case .sendKeepAlive(let id) = $0.effect { id } else { nil } } }
+    var connected: [(id: SwarmConnectionID, key: Bytes32)] {
         events.compactMap { if case .connection(let id, let key, _, _) = $0.event { (id, key) } else { nil } }
     }
     func count(_ matches: (SwarmEffect) -> Bool) -> Int { effects.count { matches($0.effect) } }

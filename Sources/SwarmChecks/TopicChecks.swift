@@ -77,7 +77,7 @@ enum TopicChecks {
         },
         Check("swarm.server-turned-client-unannounces", ["SWARM-6"], .machine) { exam in
             let stage = SwarmStage(exam)
-            var server = SessionID(0)
+            var server = SwarmSessionID(0)
             try stage.act { server = try stage.machine.join(SwarmStage.topic, client: false, now: stage.now) }
             try stage.act { try stage.machine.join(SwarmStage.topic, server: false, now: stage.now) }
             stage.act { stage.machine.endSession(server, now: stage.now) }

@@ -1,1 +1,25 @@
+import Conformance
+import SwarmChecks
 import Testing
+
+private let checks = SwarmChecks.suites.flatMap(\.checks)
+private let corpus = Corpus.find() ?? Corpus(root: ".")
+
+@Test(arguments: checks.map(\.id)) func theCheckHolds(id: String) throws {
+    let check = try #require(checks.first { $0.id == id })
+    let exam = Examination(corpus: corpus)
+    try check.run(exam)
+    #expect(exam.verdict.isPassed, "\(exam.findings)")
+}
+
+@Test(arguments: SwarmChecks.suites.flatMap(\.mutants).map(\.id)) func theMutantIsKilled(id: String) throws {
+    let mutant = try #require(SwarmChecks.suites.flatMap(\.mutants).first { $0.id == id })
+    let judges = checks.filter { $0.requirements.contains(mutant.requirement) }
+    #expect(!judges.isEmpty)
+    let killed = judges.contains { check in
+        let exam = Examination(corpus: corpus)
+        do { try mutant.mutation.plant { try check.run(exam) } } catch { return true }
+        return exam.verdict.isFailed
+    }
+    #expect(killed, "no check of \(mutant.requirement) notices: \(mutant.bug)")
+}
