@@ -2,7 +2,7 @@ import CompactEncoding
 import StrictJSON
 
 /// A golden vector file (`hyperswarm-vectors/1`). Loading is strict: a doubled key, trailing bytes, another schema, or a doubled id fails.
-public struct VectorFile {
+public struct VectorFile: Sendable {
     public let path: String
     public let suite: String
     public let cases: [JSON]
@@ -36,13 +36,15 @@ public struct VectorFile {
         self.cases = cases
     }
 
-    /// Runs `body` for each case; afterwards every leaf must have been used as input or compared, else the case fails and names the field.
+    /// Runs `body` for each case, or for the one case `only`; afterwards every leaf must have been used as input or compared, else the case fails and names the field.
     /// Returns (fields expected, fields compared).
     @discardableResult
-    public func examine(_ exam: Examination, _ body: (VectorNode) throws -> Void) -> (expected: Int, compared: Int) {
+    public func examine(
+        _ exam: Examination, only id: String? = nil, _ body: (VectorNode) throws -> Void
+    ) -> (expected: Int, compared: Int) {
         var expected = 0
         var compared = 0
-        for value in cases {
+        for (value, caseID) in zip(cases, ids) where id == nil || id == caseID {
             let context = VectorNode.Context()
             let node = VectorNode(value, path: value["id"]?.string ?? "?", file: path, context: context)
             let before = exam.findingCount

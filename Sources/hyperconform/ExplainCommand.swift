@@ -15,7 +15,8 @@ struct ExplainCommand: AsyncParsableCommand {
     func run() async throws {
         let corpus = try corpusOptions.load()
         let catalogue = try Catalogue(corpus)
-        let checks = SuiteRegistry.suites.flatMap(\.checks)
+        let suites = SuiteRegistry.suites(in: corpus)
+        let checks = suites.flatMap(\.checks)
         var ids = [id.uppercased(), id].filter { catalogue[$0] != nil }
         // Lettered ids end in a lower-case letter.
         if ids.isEmpty, let last = id.last { ids = [id.dropLast().uppercased() + last.lowercased()].filter { catalogue[$0] != nil } }
@@ -31,7 +32,7 @@ struct ExplainCommand: AsyncParsableCommand {
         let text = requirements.map { requirement in
             Explanation(
                 requirement: requirement, results: results.filter { $0.requirements.contains(requirement.id) },
-                mutants: SuiteRegistry.suites.flatMap(\.mutants).filter { $0.requirement == requirement.id }
+                mutants: suites.flatMap(\.mutants).filter { $0.requirement == requirement.id }
             ).text
         }
         try Terminal.write(text.joined(separator: "\n"), to: nil)

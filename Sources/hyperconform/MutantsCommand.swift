@@ -28,7 +28,7 @@ struct MutantsCommand: AsyncParsableCommand {
         }
         let corpus = try corpusOptions.load()
         let catalogue = try Catalogue(corpus)
-        let plan = try selection.plan(catalogue)
+        let plan = try selection.plan(catalogue, corpus)
         let broken = Set(plan.mutants.map(\.requirement))
         let checks = plan.checks.filter { !broken.isDisjoint(with: $0.requirements) }
         let progress = Progress("check", total: checks.count)

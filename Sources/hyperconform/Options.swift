@@ -63,8 +63,10 @@ struct SelectionOptions: ParsableArguments {
         guard timeLimit > 0 else { throw ValidationError("--time-limit must be more than 0") }
     }
 
-    func plan(_ catalogue: Catalogue, tiers: [Tier] = []) throws -> Plan {
-        do { return try Plan(catalogue: catalogue, suites: SuiteRegistry.suites, layers: layers, ids: check, tiers: tiers) } catch let error
+    func plan(_ catalogue: Catalogue, _ corpus: Corpus, tiers: [Tier] = []) throws -> Plan {
+        do {
+            return try Plan(catalogue: catalogue, suites: SuiteRegistry.suites(in: corpus), layers: layers, ids: check, tiers: tiers)
+        } catch let error
             as SelectionError
         {
             throw ValidationError(error.description)

@@ -33,7 +33,7 @@ struct RunCommand: AsyncParsableCommand {
         let expected = try expectations.map { try Expectations(text: try Input.read($0), file: $0) } ?? Expectations()
         let corpus = try corpusOptions.load()
         let catalogue = try Catalogue(corpus)
-        let plan = try selection.plan(catalogue)
+        let plan = try selection.plan(catalogue, corpus)
         let vectorFiles = try corpus.vectorFiles()
         let digest = try corpus.digest()
 

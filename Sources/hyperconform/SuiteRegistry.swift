@@ -5,8 +5,9 @@ import SwarmChecks
 import TraceChecks
 import UDXChecks
 
-/// All checks and mutants that this build knows.
+/// All checks and mutants that this build knows; some checks exist once a case of a corpus.
 enum SuiteRegistry {
-    static let suites: [CheckSuite] =
-        EncryptionChecks.suites + UDXChecks.suites + DHTChecks.suites + SwarmChecks.suites + TraceChecks.suites
+    static func suites(in corpus: Corpus) -> [CheckSuite] {
+        EncryptionChecks.suites + UDXChecks.suites(in: corpus) + DHTChecks.suites + SwarmChecks.suites + TraceChecks.suites
+    }
 }

@@ -17,7 +17,7 @@ struct VectorsCommand: AsyncParsableCommand {
     func run() async throws {
         let corpus = try corpusOptions.load()
         let files = try corpus.vectorFiles()
-        let plan = try selection.plan(try Catalogue(corpus))
+        let plan = try selection.plan(try Catalogue(corpus), corpus)
         // A check of another tier may go through vectors, too; those of tier vector always do, and exchanges are scripts for machines.
         let checks = plan.checks.filter { $0.tier == .vector || $0.tier == .machine }
         let progress = Progress("check", total: checks.count)

@@ -15,7 +15,7 @@ struct WorkerCommand: AsyncParsableCommand {
         let seed = seed
         // The main thread of a task has a small stack; checks get a large one.
         let thread = Thread {
-            WorkerPool.serve(checks: SuiteRegistry.suites.flatMap(\.checks), corpus: corpus, seed: seed)
+            WorkerPool.serve(checks: SuiteRegistry.suites(in: corpus).flatMap(\.checks), corpus: corpus, seed: seed)
             Foundation.exit(0)
         }
         thread.stackSize = 16 << 20
