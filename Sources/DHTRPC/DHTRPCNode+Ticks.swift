@@ -55,6 +55,9 @@ extension DHTRPCNode {
         backgroundQuery(.refresh, table.nth(index)?.id ?? table.id)
     }
 
+    /// Has the next background search start after this many ticks of 5 s, if no query starts before.
+    public func refresh(inTicks ticks: Int32) { refreshTicks = max(1, ticks) }
+
     func backgroundQuery(_ kind: Query.Kind, _ target: Bytes32) {
         var options = QueryOptions()
         options.isInternal = true

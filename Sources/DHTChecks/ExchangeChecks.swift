@@ -1,0 +1,41 @@
+import Conformance
+import StrictJSON
+
+/// The golden exchanges: one check for each case of the file.
+enum ExchangeChecks {
+    /// One check for each case of the corpus that this process works in.
+    static func checks(in corpus: Corpus?, layer: String) -> [Check] {
+        guard let corpus, let file = try? VectorFile(Exchange.file, in: corpus, schema: Exchange.schema) else { return [] }
+        return file.cases.compactMap { json in
+            guard let id = json["id"]?.string else { return nil }
+            let requirements = (json["requirements"]?.array ?? []).compactMap(\.string)
+            guard (id.hasPrefix("hdht-") ? "hyperdht" : "dht-rpc") == layer else { return nil }
+            // A case without requirement judges nothing that counts; tier vector alone may carry none.
+            return Check("dht.exchange.\(id)", requirements, requirements.isEmpty ? .vector : .machine) { try run(id, $0) }
+        }
+    }
+
+    static func run(_ id: String, _ exam: Examination) throws {
+        let file = try VectorFile(Exchange.file, in: exam.corpus, schema: Exchange.schema)
+        guard let json = file.cases.first(where: { $0["id"]?.string == id }) else {
+            return exam.notRun("\(file.path) has no case \(id)")
+        }
+        let exchange = try ExchangeCase(json)
+        guard let node = try ExchangeFactory.node(for: exchange) else { return exam.notRun("this case needs HyperDHT's machine") }
+        guard exchange.isInformative else {
+            do { try ExchangeRunner(exchange, node, exam).run() } catch let error as ExchangeUnsupported {
+                exam.notRun("the node does not offer \(error.what)")
+            }
+            return
+        }
+        // What Node does where no requirement asks for it: a difference is shown, and is no failure.
+        let trial = Examination(corpus: exam.corpus, seed: exam.seed)
+        do { try ExchangeRunner(exchange, node, trial).run() } catch let error as ExchangeUnsupported {
+            return exam.notRun("the node does not offer \(error.what)")
+        }
+        exam.count(trial.comparisons)
+        for finding in trial.findings {
+            exam.allow("informative; \(finding.location): \(finding.field) is \(finding.actual), Node's is \(finding.expected)")
+        }
+    }
+}
