@@ -129,7 +129,9 @@ extension TraceDissector {
             let last = exchange.requests.last.map { result.packets[$0].packet.timeNanoseconds } ?? 0
             let speaker = speakers[exchange.responder]
             let reason: String
-            if speaker == nil {
+            if hasEmptyValue(exchange) {
+                reason = "its value is empty, which nodes drop in silence"
+            } else if speaker == nil {
                 reason =
                     exchange.isInternal && exchange.commandNumber == InternalCommand.pingNAT.rawValue
                     ? "the answer went to a port that a firewall closes" : "nobody answers at \(exchange.responder)"
@@ -150,6 +152,12 @@ extension TraceDissector {
             result.exchanges[index].unansweredReason = reason
             result.packets[exchange.request].labels.append("unanswered: \(reason)")
         }
+    }
+
+    /// A put of an empty value is taken for one without a value. dht-rpc.md section 1.
+    private func hasEmptyValue(_ exchange: Exchange) -> Bool {
+        guard !exchange.isInternal, case .request(let request) = result.packets[exchange.request].message else { return false }
+        return HyperDHTCommand(rawValue: request.command) == .immutablePut && (request.value ?? []).isEmpty
     }
 
     /// A leg is answered by the next leg, or by the response to the client.

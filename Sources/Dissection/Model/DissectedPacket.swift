@@ -69,9 +69,12 @@ public struct DissectedPacket: Sendable {
         account = ByteAccount(count: packet.payload.count)
     }
 
-    /// Marks every leaf field of a wire unit as explained.
+    /// Marks every leaf field of a wire unit as explained. A UDX payload waits for what its stream turns out to be.
     mutating func account(for unit: Unit) {
-        for record in unit.fields where record.value != .group { account.mark(record.wholeRange, .field) }
+        for record in unit.fields where record.value != .group {
+            if unit.layer == .udx, record.name.description == "payload" { continue }
+            account.mark(record.wholeRange, .field)
+        }
     }
 
     /// Name of the field that covers a byte of the payload, with its layer ("dht-rpc.to").
