@@ -20,8 +20,11 @@ function open (name, load) {
   close()
   file = fs.openSync(name, 'w')
   write({ t: now(), kind: 'header', schema: SCHEMA })
-  if (!installed) install(load)
+  if (installed) return
   installed = true
+  depth++ // what packages draw while they are loaded counts; the calls that we make to find their classes do not
+  install(load)
+  depth--
 }
 
 function close () {
