@@ -156,6 +156,8 @@ public struct Reader {
         default: return first
         }
         guard value <= Reader.largestInteger else { throw DecodingFailure(.integerTooLarge, at: at, field: field) }
+        // MUX-23: longer forms than necessary are accepted.
+        if value <= 0xfc, Mutation.protomux(23).isActive { throw DecodingFailure(.invalidValue, at: at, field: field) }
         return value
     }
 

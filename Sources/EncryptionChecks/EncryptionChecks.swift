@@ -6,5 +6,7 @@ public enum EncryptionChecks {
         CheckSuite(layer: "ground", checks: CompactEncodingVectors.checks + DerivationVectors.checks, mutants: []),
         CheckSuite(layer: "noise", checks: NoiseVectors.checks, mutants: []),
         CheckSuite(layer: "secret-stream", checks: SecretStreamVectors.checks, mutants: []),
+        CheckSuite(layer: "protomux", checks: ProtomuxVectors.checks, mutants: []),
+        CheckSuite(layer: "blind-relay", checks: BlindRelayVectors.checks, mutants: []),
     ]
 }

@@ -11,6 +11,7 @@ import Testing
         let check = try #require(EncryptionTests.checks.first { $0.id == id })
         let exam = Examination(corpus: corpus)
         try check.run(exam)
-        #expect(exam.verdict.isPassed, "\(exam.findings.prefix(5)) \(exam.notRunReason ?? "")")
+        let findings = exam.findings.prefix(5).map { "\($0.location): \($0.field): \($0.expected) -> \($0.actual)" }
+        #expect(exam.verdict.isPassed, "\(findings.joined(separator: " | ")) \(exam.notRunReason ?? "")")
     }
 }
