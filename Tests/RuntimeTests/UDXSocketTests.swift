@@ -42,8 +42,8 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
         var back: [UInt8] = []
         for try await chunk in one { back += chunk }
         #expect(back == [1, 2, 3])
-        #expect(try await one.closed() == .finished)
-        #expect(try await two.closed() == .finished)
+        #expect(try await one.closeReason() == .finished)
+        #expect(try await two.closeReason() == .finished)
         await #expect(throws: (any Error).self) { try await one.write([1]) }
     }
 }
@@ -76,9 +76,9 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
         }
         #expect(received == (0..<10).map { [$0] })
         one.destroy()
-        await #expect(throws: UDXStreamError.self) { for try await _ in two {} }
-        #expect(try await two.closed() == .reset)
-        #expect(try await one.closed() == .destroyed)
+        await #expect(throws: StreamFailure.self) { for try await _ in two {} }
+        #expect(try await two.closeReason() == .reset)
+        #expect(try await one.closeReason() == .destroyed)
         await #expect(throws: (any Error).self) { try await two.write([1]) }
     }
 }

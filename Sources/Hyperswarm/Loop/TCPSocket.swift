@@ -29,6 +29,7 @@ final class TCPSocket: ReadinessHandler {
     private var localEnded = false
     private var endWanted = false
     private var isClosed = false
+    private var isReading = true
     var handle: ((Event) -> Void)?
     private(set) var remote = Endpoint(.any, 0)
 
@@ -64,6 +65,14 @@ final class TCPSocket: ReadinessHandler {
         if !isConnecting { drain() }
     }
 
+    /// Pauses and resumes reading; the other side's window then fills.
+    func setReading(_ reading: Bool) {
+        isReading = reading
+        if !isClosed, !isConnecting { loop.watch(fd, self, readable: wantsReading, writable: !outgoing.isEmpty) }
+    }
+
+    private var wantsReading: Bool { isReading && !remoteEnded }
+
     /// No more bytes from us after those that are queued.
     func end() {
         endWanted = true
@@ -97,7 +106,7 @@ final class TCPSocket: ReadinessHandler {
         }
         let hadBytes = !outgoing.isEmpty
         outgoing.removeFirst(start)
-        loop.watch(fd, self, readable: !remoteEnded, writable: !outgoing.isEmpty)
+        loop.watch(fd, self, readable: wantsReading, writable: !outgoing.isEmpty)
         guard outgoing.isEmpty else { return }
         if hadBytes { handle?(.drained) }
         if endWanted, !localEnded {

@@ -8,7 +8,7 @@ import UDX
 ///     try await stream.finish()
 ///
 /// Iterating takes whatever has arrived; the window closes while nobody takes. Cancelling a task that reads, writes or flushes ends that wait only.
-public final class UDXStream: AsyncSequence, Sendable {
+public final class UDXStream: DuplexStream {
     public typealias Element = [UInt8]
 
     public let id: StreamID
@@ -81,15 +81,17 @@ public final class UDXStream: AsyncSequence, Sendable {
     public func destroy() { host.destroy(self) }
 
     /// How the stream came to its end; waits for it.
-    public func closed() async throws -> CloseReason { try await closing.value() }
+    public func closeReason() async throws -> CloseReason { try await closing.value() }
+
+    public func closed() async throws -> StreamFailure? { StreamFailure(try await closing.value()) }
 
     public func statistics() async throws -> StreamStatistics? {
         try await host.command { instance, _ in instance.statistics(of: self.id) }
     }
 
     func didClose(_ reason: CloseReason) {
-        let error: UDXStreamError? = reason.isGraceful ? nil : UDXStreamError(reason: reason)
-        inbox.finish(reason == .destroyed ? nil : error)
+        let error = StreamFailure(reason)
+        inbox.finish(error)
         outbox.close(error)
         messageSink.finish()
         closing.fulfil(reason)
@@ -103,21 +105,13 @@ public final class UDXStream: AsyncSequence, Sendable {
     public func makeAsyncIterator() -> Iterator { Iterator(inbox: inbox) }
 }
 
-/// A stream broke. `code` is the reference's.
-public struct UDXStreamError: Error, Hashable, Sendable, CustomStringConvertible {
-    public let reason: CloseReason
-    public var code: String {
+extension StreamFailure {
+    /// nil for an end in good order, and for our own `destroy`.
+    init?(_ reason: CloseReason) {
         switch reason {
-        case .reset: "ECONNRESET"
-        case .timedOut: "ETIMEDOUT"
-        default: "STREAM_FAILED"
-        }
-    }
-    public var description: String {
-        switch reason {
-        case .reset: "the peer destroyed the stream (ECONNRESET)"
-        case .timedOut: "the peer acknowledges nothing any more (ETIMEDOUT)"
-        default: "the stream was closed: \(reason.rawValue)"
+        case .reset: self.init(code: "ECONNRESET", message: "the peer destroyed the stream")
+        case .timedOut: self.init(code: "ETIMEDOUT", message: "the peer acknowledges nothing any more")
+        case .finished, .destroyed, .relayClosed: return nil
         }
     }
 }
