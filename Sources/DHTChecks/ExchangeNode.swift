@@ -30,12 +30,3 @@ protocol ExchangeNode: AnyObject {
 struct ExchangeUnsupported: Error {
     let what: String
 }
-
-/// Who stands in for the node of a case.
-enum ExchangeFactory {
-    /// nil: no machine of this build can play this case.
-    static func node(for exchange: ExchangeCase) throws -> (any ExchangeNode)? {
-        if exchange.needsHyperDHT { return nil }
-        return try DHTRPCExchangeNode(exchange.node)
-    }
-}

@@ -80,7 +80,8 @@ extension DHTRPCNode {
         let bound = sockets
         stop(.suspended)
         life = .suspended
-        if let bound { events.append(.closeSockets([bound.server, bound.client])) }
+        /// DHT-52: nothing is answered until `resume`.
+        if let bound, !Mutation.dhtRPC(52).isActive { events.append(.closeSockets([bound.server, bound.client])) }
         events.append(.suspended)
     }
 

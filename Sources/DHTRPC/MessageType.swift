@@ -1,4 +1,4 @@
-import CompactEncoding
+import SansIO
 
 /// What stands in a datagram's first byte: protocol version 3 in the low nibble, the type in the high one. dht-rpc.md section 3.1.
 public enum MessageType: UInt8, Sendable, CaseIterable {
@@ -9,7 +9,12 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     ///
     /// Datagrams below two bytes are hole-punch probes; they mean something on a puncher socket only.
     public init?(of datagram: [UInt8]) {
-        guard datagram.count >= 2, let type = MessageType(rawValue: datagram[0]) else { return nil }
+        guard datagram.count >= 2 else { return nil }
+        if Mutation.dhtRPC(8).isActive, datagram[0] & 0x0f == 3 {
+            self = datagram[0] == MessageType.response.rawValue ? .response : .request
+            return
+        }
+        guard let type = MessageType(rawValue: datagram[0]) else { return nil }
         self = type
     }
 }
