@@ -9,8 +9,11 @@ public struct VectorFile: Sendable {
     /// Of the cases, in order.
     public let ids: [String]
 
+    /// Where a vector file stands below the corpus's root.
+    public static func path(_ name: String) -> String { "vectors/\(name).json" }
+
     public init(_ name: String, in corpus: Corpus, schema: String = "hyperswarm-vectors/1") throws {
-        path = "vectors/\(name).json"
+        path = VectorFile.path(name)
         let root: JSON
         do { root = try JSON.parse(try corpus.read(path)) } catch let error as JSONError {
             throw CorpusError(error.message, file: path, offset: error.offset)

@@ -2,9 +2,10 @@ import Conformance
 
 /// This target's share of the catalogue: one suite a layer.
 public enum DHTChecks {
-    public static let suites: [CheckSuite] = [DHTRPCSuite.suite, HyperDHTChecks.suite, exchanges]
+    public static let suites: [CheckSuite] = [DHTRPCSuite.suite, HyperDHTChecks.suite]
 
-    /// The golden exchanges of HyperDHT; the mutants are those of its own suite.
-    private static let exchanges = CheckSuite(
-        layer: "hyperdht", checks: ExchangeChecks.checks(in: Corpus.find(), layer: "hyperdht"), mutants: [])
+    /// As `suites`, with a check for each golden exchange that this corpus holds.
+    public static func suites(in corpus: Corpus) -> [CheckSuite] {
+        suites + ["dht-rpc", "hyperdht"].map { CheckSuite(layer: $0, checks: ExchangeChecks.checks(in: corpus, layer: $0), mutants: []) }
+    }
 }

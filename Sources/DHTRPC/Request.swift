@@ -42,7 +42,9 @@ public struct Request: CompactCodable, Hashable, Sendable {
 
     public init(from reader: inout Reader) throws(DecodingFailure) {
         let at = reader.offset
-        guard try reader.uint8("type") == MessageType.request.rawValue || Mutation.dhtRPC(8).isActive else { throw reader.failure(.unknownVersion, "type", at: at) }
+        guard try reader.uint8("type") == MessageType.request.rawValue || Mutation.dhtRPC(8).isActive else {
+            throw reader.failure(.unknownVersion, "type", at: at)
+        }
         let flags = try reader.uint("flags")
         /// DHT-6: bits are read with a mask, unknown ones are ignored.
         if Mutation.dhtRPC(6).isActive, flags > 0x1f { throw reader.failure(.invalidValue, "flags") }
