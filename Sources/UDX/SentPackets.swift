@@ -11,8 +11,10 @@ struct SentPacket {
     var deliveredAt: Int64 = 0
     var firstSentAt: Int64 = 0
     var wasAppLimited = false
-    /// Zero bytes between header and payload: an MTU probe.
+    /// Zero bytes between header and payload.
     var padding: UInt8 = 0
+    /// Its arrival confirms the size that is searched for.
+    var isSizeProbe = false
     /// RTO expiries of this packet.
     var timeouts: UInt8 = 0
     /// Neither acknowledged nor reported by SACK.

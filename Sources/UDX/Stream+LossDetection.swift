@@ -12,7 +12,7 @@ extension Stream {
         if Mutation.udx(48).isActive && bySACK { return markLost(seq) }
         let packet = sent[seq]
         sent[seq].isOutstanding = false
-        mtu.acknowledged(probe: packet.padding > 0)
+        mtu.acknowledged(probe: packet.isSizeProbe)
         if packet.isSizeTrial && !packet.wasRetransmitted { mtu.trialAcknowledged() }
         if bySACK { sackedCount += 1 }
         if packet.isLost { sent.remove(seq, from: &lost) } else { sent.remove(seq, from: &inFlight) }
@@ -54,9 +54,10 @@ extension Stream {
         sent[seq].isLost = true
         sent.remove(seq, from: &inFlight)
         sent.append(seq, to: &lost)
-        if sent[seq].padding > 0 {
+        if sent[seq].isSizeProbe {
             /// UDX-42: without its padding the packet is sent again.
             mtu.probeLost()
+            sent[seq].isSizeProbe = false
             if !Mutation.udx(42).isActive { sent[seq].padding = 0 }
         }
     }
@@ -77,7 +78,7 @@ extension Stream {
             let remaining = sentAt + rackRTT + window - context.now
             if remaining <= 0 {
                 found += 1
-                if sent[seq].padding > 0 { probesFound += 1 }
+                if sent[seq].isSizeProbe { probesFound += 1 }
                 markLost(seq)
             } else {
                 longest = max(longest, remaining)

@@ -76,6 +76,7 @@ extension Stream {
         packet.isOutstanding = true
         if !asTailProbe && remoteChangesAt == nil, let padding = mtu.padding(payload: length, to: remote.address) {
             packet.padding = padding
+            packet.isSizeProbe = true
             mtu.probeSent()
         }
         if capacity > mtu.size - PathMTU.overhead(remote.address) && mtu.isReduced {
@@ -156,8 +157,9 @@ extension Stream {
         if sent[seq].isSizeTrial, !sent[seq].wasRetransmitted, !context.transmits.isEmpty {
             context.transmits[context.transmits.count - 1].dontFragment = true
         }
-        if pacer.spend(sent[seq].datagram.count) {
-            pacingDeadline = context.now + 1
+        let wait = pacer.spend(sent[seq].datagram.count, rate: congestion.pacingRate)
+        if wait > 0 {
+            pacingDeadline = context.now + wait
             context.wake(at: pacingDeadline)
         }
     }
@@ -208,10 +210,7 @@ extension Stream {
         writer.raw(message)
         emit(writer.bytes)
         /// UDX-3.
-        if Mutation.udx(3).isActive && !isOutstanding {
-            sndNxt = sndNxt.advanced(by: 1)
-            sndUna = sndNxt
-        }
+        if Mutation.udx(3).isActive { sndNxt = sndNxt.advanced(by: 1) }
     }
 
     func sendHeartbeat() { emit(header(.heartbeat, seq: sndNxt).encoded) }

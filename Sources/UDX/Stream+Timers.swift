@@ -45,7 +45,8 @@ extension Stream {
     /// Tail probe and reordering timers stand in for the retransmission timer; afterwards what was left of it goes on.
     func rearmRetransmission(fromNow: Bool) {
         guard isOutstanding else { return stopTimer() }
-        startTimer(.retransmission, fromNow ? rtt.timeout : max(retransmissionDeadline - context.now, 1))
+        let left = retransmissionDeadline - context.now
+        startTimer(.retransmission, fromNow ? rtt.timeout : left < 0 ? 1 : left)
     }
 
     /// Nothing is outstanding any more.
