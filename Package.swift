@@ -114,6 +114,7 @@ let package = Package(
             ["Conformance", "DHTRPC", "HyperDHT", "HyperCrypto", "CompactEncoding", "NetworkSimulator", "UDX"]),
         floor("SwarmChecks", ["Conformance", "HyperswarmCore", "HyperDHT", "NetworkSimulator"]),
         floor("TraceChecks", ["Conformance", "Dissection", "PacketCapture"]),
+        floor("Simulations", ["SansIO", "NetworkSimulator", "UDX"]),
         floor("Fuzzing", ["SansIO", "CompactEncoding", "UDX", "DHTRPC", "HyperDHT", "Noise", "SecretStream", "Protomux", "BlindRelay"]),
 
         // Floor 5: tools.
@@ -121,7 +122,7 @@ let package = Package(
             name: "hyperconform",
             dependencies: [
                 "Conformance", "ConformanceReports", "EncryptionChecks", "UDXChecks", "DHTChecks", "SwarmChecks",
-                "TraceChecks", "Dissection", "PacketCapture", "NetworkSimulator", "Hyperswarm",
+                "TraceChecks", "Dissection", "PacketCapture", "NetworkSimulator", "Simulations", "UDX", "SansIO", "Hyperswarm",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

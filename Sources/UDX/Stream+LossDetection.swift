@@ -161,8 +161,9 @@ extension Stream {
         tailProbeInFlight = false
         tailProbeIsRetransmission = false
         startTimer(.retransmission, 2 * rtt.timeout)
-        // A peer that answers with a closed window is not dead. UDX-30.
-        let counts = !(peerWindow == 0 && heardSinceTimeout)
+        // A peer that answers with a closed window is not dead (UDX-30), nor is one that was heard since the last timeout: heavy loss in both
+        // directions looks like that. The reference counts every timeout; ours counts the silent ones, and a bounded number of others.
+        let counts = !(heardSinceTimeout && (peerWindow == 0 || timeoutsWithoutProgress < Stream.toleratedTimeouts))
         heardSinceTimeout = false
         timeoutsWithoutProgress += 1
 
@@ -179,17 +180,27 @@ extension Stream {
                 continue
             }
             guard seq == sndUna || sent[seq].sentAt + rackRTT + window < context.now else { continue }
-            if sent[seq].timeouts >= deathAfter { return close(.timedOut) }
+            if sent[seq].timeouts >= deathAfter { return giveUp() }
             if counts { sent[seq].timeouts += 1 }
             reducePathIfStuck(seq)
             markLost(seq)
         }
         if nothingLost {
             timeoutsWithNothingLost += 1
-            if timeoutsWithNothingLost > Int(deathAfter) { return close(.timedOut) }
+            if timeoutsWithNothingLost > Int(deathAfter) { return giveUp() }
         }
         congestion.timedOut()
         sendAllowed()
+    }
+
+    /// Timeouts in a row, with the peer heard in between, that are not held against it: with the six that are, 52 times the timeout at most.
+    static let toleratedTimeouts = 20
+
+    /// The peer is silent. All that it sent is here and all that we sent was taken but a bare END: it closed and forgot us, and nothing is lost.
+    /// udx.md section 14.2 allows to call that a normal close.
+    private func giveUp() {
+        let onlyEnd = endSent && sndUna.advanced(by: 1) == sndNxt && sent[sndUna].payloadCount == 0
+        close(hasReportedEnd && onlyEnd ? .finished : .timedOut)
     }
 
     /// UDX-50a, UDX-50b: the seventh expiry of one packet.
