@@ -17,10 +17,14 @@ struct Link {
     var profile: LinkProfile
     private var packets = 0
     private var inBurst = false
+    private var lastLeft = Instant.zero
     /// When the wire is free again.
     private var busyUntil = Instant.zero
     /// In-order delivery in spite of jitter.
     private var lastArrival = Instant.zero
+
+    /// A pause after which a burst is over.
+    static let burstMemory = Interval.milliseconds(200)
 
     init(_ profile: LinkProfile) { self.profile = profile }
 
@@ -50,7 +54,7 @@ struct Link {
             busyUntil = start + Interval(microseconds: max(1, Int64(size) * 8_000_000 / profile.bandwidth))
             start = busyUntil
         }
-        for _ in 0..<fragments where isLost(number, payload, entropy, label) { return .drop(.loss) }
+        for _ in 0..<fragments where isLost(number, payload, now, entropy, label) { return .drop(.loss) }
         if profile.detectedCorruption > 0, entropy.unit(for: label) < profile.detectedCorruption { return .drop(.corruption) }
 
         var payload = payload
@@ -75,13 +79,18 @@ struct Link {
         return .arrive(arrivals)
     }
 
-    private mutating func isLost(_ number: Int, _ payload: [UInt8], _ entropy: some Entropy, _ label: EntropyLabel) -> Bool {
+    private mutating func isLost(
+        _ number: Int, _ payload: [UInt8], _ now: Instant, _ entropy: some Entropy, _ label: EntropyLabel
+    ) -> Bool {
+        let gap = now - lastLeft
+        lastLeft = now
         switch profile.loss {
         case .none: return false
         case .random(let probability): return probability > 0 && entropy.unit(for: label) < probability
         case .burst(let enter, let leave, let loss):
             let draw = entropy.unit(for: label)
-            inBurst = inBurst ? draw >= leave : draw < enter
+            // Steps are packets while packets follow each other; after a pause the state is drawn afresh, for a burst is a thing of the moment.
+            if gap > Link.burstMemory { inBurst = draw < enter / (enter + leave) } else { inBurst = inBurst ? draw >= leave : draw < enter }
             return inBurst && entropy.unit(for: label) < loss
         case .numbers(let numbers): return numbers.contains(number)
         case .scripted(let decide): return decide(number, payload)

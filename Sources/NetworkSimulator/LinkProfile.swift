@@ -6,6 +6,7 @@ public struct LinkProfile: Sendable {
         case none
         case random(Double)
         /// Gilbert and Elliott's two states: a packet enters the bad state with `enter`, leaves it with `leave`, and is lost in it with `loss`.
+        /// After a pause of 200 ms the state is drawn afresh.
         case burst(enter: Double, leave: Double, loss: Double)
         /// The numbers, from 0, of the packets of this link that are lost.
         case numbers(Set<Int>)

@@ -38,9 +38,8 @@ public struct MixedScenario: Sendable {
         link.delay = .milliseconds(Int64(roll(401)))
         link.jitter = .milliseconds(Int64([0, 0, 5, 40][roll(4)]))
         if lossPercent > 0 {
-            // A burst state of mean length 2.5 packets whose share of them makes the same loss on average. Longer ones, counted in packets, would
-            // swallow seven retransmissions of an idle stream that are seconds apart.
-            link.loss = roll(3) == 0 ? .burst(enter: loss * 0.4 / (1 - loss), leave: 0.4, loss: 1) : .random(loss)
+            // A burst state of mean length 4 packets whose share of them makes the same loss on average.
+            link.loss = roll(3) == 0 ? .burst(enter: loss * 0.25 / (1 - loss), leave: 0.25, loss: 1) : .random(loss)
         }
         link.reordering = [0, 0, 0.02, 0.2][roll(4)]
         link.reorderingDelay = .milliseconds(Int64(1 + roll(60)))
@@ -113,7 +112,10 @@ public struct MixedScenario: Sendable {
             failure = "UDX-40: \(max(a.largestOutOfOrder, b.largestOutOfOrder)) bytes held out of order"
         } else if destroys {
             // The DESTROY may be lost: then the peer finds out by silence, or never when it is idle.
-            if a.closed != .destroyed && a.closed != .finished && a.closed != .reset && a.closed != .timedOut {
+            if a.closed == nil && b.closed == .timedOut {
+                isTimeout = true
+                failure = "UDX-50a: seven timeouts of one packet in a row"
+            } else if a.closed != .destroyed && a.closed != .finished && a.closed != .reset && a.closed != .timedOut {
                 failure = "UDX-61: the side that destroys did not close"
             }
             if let reason = b.closed, reason == .destroyed { failure = "UDX-62: the peer of a destroyed stream reports \(reason.rawValue)" }

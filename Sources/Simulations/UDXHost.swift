@@ -123,7 +123,10 @@ public final class UDXHost: SimulatedHost {
             case .message, .flushed, .remoteChanged, .firewall, .connected: break
             }
         }
-        if let limit = plan.destroyAfter, bytesReceived >= limit, closed == nil { try? instance.destroy(stream, now: now) }
+        if let limit = plan.destroyAfter, bytesReceived >= limit, closed == nil {
+            try? instance.destroy(stream, now: now)
+            return take()
+        }
         pump()
         if let statistics = instance.statistics(of: stream) {
             largestOutOfOrder = max(largestOutOfOrder, statistics.bytesHeldOutOfOrder)

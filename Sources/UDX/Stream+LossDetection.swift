@@ -180,14 +180,14 @@ extension Stream {
                 continue
             }
             guard seq == sndUna || sent[seq].sentAt + rackRTT + window < context.now else { continue }
-            if sent[seq].timeouts >= deathAfter { return giveUp() }
+            if sent[seq].timeouts >= deathAfter { return close(.timedOut) }
             if counts { sent[seq].timeouts += 1 }
             reducePathIfStuck(seq)
             markLost(seq)
         }
         if nothingLost {
             timeoutsWithNothingLost += 1
-            if timeoutsWithNothingLost > Int(deathAfter) { return giveUp() }
+            if timeoutsWithNothingLost > Int(deathAfter) { return close(.timedOut) }
         }
         congestion.timedOut()
         sendAllowed()
@@ -195,13 +195,6 @@ extension Stream {
 
     /// Timeouts in a row, with the peer heard in between, that are not held against it: with the six that are, 52 times the timeout at most.
     static let toleratedTimeouts = 20
-
-    /// The peer is silent. All that it sent is here and all that we sent was taken but a bare END: it closed and forgot us, and nothing is lost.
-    /// udx.md section 14.2 allows to call that a normal close.
-    private func giveUp() {
-        let onlyEnd = endSent && sndUna.advanced(by: 1) == sndNxt && sent[sndUna].payloadCount == 0
-        close(hasReportedEnd && onlyEnd ? .finished : .timedOut)
-    }
 
     /// UDX-50a, UDX-50b: the seventh expiry of one packet.
     private var deathAfter: UInt8 {

@@ -51,7 +51,7 @@ extension Stream {
             if !Mutation.udx(23).isActive { return }
         }
         unansweredProbes = 0
-        heardSinceTimeout = true
+        heardSinceTimeout = timeouts > 0
         processAcknowledgement(header, layout, bytes, range.lowerBound)
         if !isClosed { ensureTimer() }
     }
