@@ -122,6 +122,8 @@ public enum HyperDHTEvent: Sendable {
     case ended(ConnectionID)
     /// Written bytes fell below the mark; write on.
     case drained(ConnectionID)
+    /// Everything written before `flush` is acknowledged.
+    case flushed(ConnectionID, token: UInt64)
     /// Final. nil: both sides ended, or we destroyed it without a reason.
     case connectionClosed(ConnectionID, HyperDHTError?)
 }

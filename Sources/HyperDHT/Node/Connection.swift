@@ -43,6 +43,9 @@ final class Connection {
     var relay: RelayLink?
     var relayChannel: RelayChannel?
     var wantsReusableSocket = false
+    /// Flushes asked for before the raw stream was there.
+    var flushTokens: [UInt64] = []
+    var awaitsFlushes = false
     /// In the node's list of connections with output.
     var isPending = false
     /// More was written than the stream takes at the moment.

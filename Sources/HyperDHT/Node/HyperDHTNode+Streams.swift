@@ -90,6 +90,7 @@ extension HyperDHTNode {
         occupy(connection, socket, remote)
         connection.handshakeResult = nil
         connection.secret.start(handshake: result, at: now)
+        connection.awaitsFlushes = !connection.flushTokens.isEmpty
         statistics.connectionsOpened += 1
         touch(connection)
         guard admitToPool(connection) else { return }
@@ -215,7 +216,7 @@ extension HyperDHTNode {
         case .drained:
             connection.isCongested = false
             if connection.relayFor == nil { events.append(.drained(connection.id)) }
-        case .flushed: break
+        case .flushed(_, let token): if connection.relayFor == nil { events.append(.flushed(connection.id, token: token)) }
         case .remoteChanged: confirmUpgrade(connection)
         case .firewall, .connected: break
         }
@@ -250,6 +251,11 @@ extension HyperDHTNode {
             case .end: _ = try? udx.end(connection.streamID, now: now)
             case .destroy: try? udx.destroy(connection.streamID, now: now)
             }
+        }
+        if connection.awaitsFlushes {
+            connection.awaitsFlushes = false
+            for token in connection.flushTokens { try? udx.flush(connection.streamID, token: token) }
+            connection.flushTokens = []
         }
         for event in connection.secret.takeEvents() { tell(connection, event) }
         let due = connection.secret.nextWakeUp

@@ -14,10 +14,16 @@ protocol ReadinessHandler: AnyObject {
 
 /// A set of machines that a loop drives: called once after every batch of packets and commands.
 protocol LoopDriver: AnyObject {
+    /// Whether something happened to it since its last turn; else it is called only when its time has come.
+    var isDirty: Bool { get }
     /// Lets timers fire, sends and hands out what the machines want. Returns when it must be called again at the latest.
     func turn(now: Instant) -> Instant
     /// The loop ends: close sockets, fail what waits.
     func loopEnded()
+}
+
+extension LoopDriver {
+    var isDirty: Bool { true }
 }
 
 /// One thread, one poller, one timer. Everything of a node happens on it; other threads hand it whole commands and never a packet.
@@ -34,7 +40,7 @@ public final class EventLoop: @unchecked Sendable {
     private let shared = Locked(Shared())
     private let poller: UnsafeMutablePointer<hyperconform_poller>
     private var handlers: [Int32: (handler: any ReadinessHandler, interest: Int32)] = [:]
-    private var drivers: [any LoopDriver] = []
+    private var drivers: [(driver: any LoopDriver, deadline: Instant)] = []
     let arena = DatagramArena()
     /// The time of this turn.
     private(set) var now = SystemClock.now
@@ -111,8 +117,8 @@ public final class EventLoop: @unchecked Sendable {
 
     // MARK: On the loop's thread
 
-    func add(_ driver: any LoopDriver) { drivers.append(driver) }
-    func remove(_ driver: any LoopDriver) { drivers.removeAll { $0 === driver } }
+    func add(_ driver: any LoopDriver) { drivers.append((driver, .zero)) }
+    func remove(_ driver: any LoopDriver) { drivers.removeAll { $0.driver === driver } }
 
     /// Changes what is waited for on a socket; neither means that it is forgotten.
     func watch(_ fd: Int32, _ handler: any ReadinessHandler, readable: Bool, writable: Bool) {
@@ -148,14 +154,19 @@ public final class EventLoop: @unchecked Sendable {
             }
             for command in commands { command() }
             deadline = .distantFuture
-            for driver in drivers { deadline = min(deadline, driver.turn(now: now)) }
+            // A driver may leave during its own turn.
+            for (driver, due) in drivers where due <= now || driver.isDirty {
+                let next = driver.turn(now: now)
+                if let index = drivers.firstIndex(where: { $0.driver === driver }) { drivers[index].deadline = next }
+            }
+            for entry in drivers { deadline = min(deadline, entry.deadline) }
             if isStopping { break }
         }
         end()
     }
 
     private func end() {
-        for driver in drivers { driver.loopEnded() }
+        for entry in drivers { entry.driver.loopEnded() }
         drivers = []
         handlers = [:]
         let (commands, waiters) = shared.withLock { shared -> ([@Sendable () -> Void], [@Sendable () -> Void]) in

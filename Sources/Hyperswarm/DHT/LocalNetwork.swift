@@ -1,0 +1,85 @@
+import CDatagram
+import DHTRPC
+import HyperDHT
+import SansIO
+
+/// A whole DHT in one process, on one address: for trying things, for tests, for other implementations to live in.
+public final class LocalNetwork: Sendable {
+    public let nodes: [HyperDHT]
+    public let endpoints: [Endpoint]
+    /// What others are started with.
+    public var bootstrap: Endpoint { endpoints[0] }
+    private let loop: EventLoop
+
+    /// Starts `count` persistent nodes on `host`: the first at `port` (0: any free one), the others at any.
+    public init(count: Int, host: IPAddress = .loopback, port: UInt16 = 0, options: DatagramOptions = DatagramOptions()) async throws {
+        guard count >= 1 else { throw StreamFailure(code: "BAD_REQUEST", message: "a network has at least one node") }
+        loop = try EventLoop()
+        do {
+            let first = try await LocalNetwork.first(host, port, options, loop)
+            let address = try await first.info().address
+            let loop = self.loop
+            let others = try await withThrowingTaskGroup(of: (Int, HyperDHT, Endpoint).self) { group in
+                for number in 1..<max(1, count) {
+                    group.addTask {
+                        var settings = HyperDHTOptions()
+                        settings.host = host
+                        settings.port = 0
+                        settings.bootstrap = [BootstrapEntry(address)]
+                        settings.datagrams = options
+                        settings.node.rpc.persistence = .atStart
+                        settings.node.rpc.firewalled = false
+                        let node = try await HyperDHT(settings, loop: loop)
+                        try await node.ready()
+                        return (number, node, try await node.info().address)
+                    }
+                }
+                var all: [(Int, HyperDHT, Endpoint)] = []
+                for try await node in group { all.append(node) }
+                return all.sorted { $0.0 < $1.0 }
+            }
+            nodes = [first] + others.map { $0.1 }
+            endpoints = [address] + others.map { $0.2 }
+        } catch {
+            await loop.stop()
+            throw error
+        }
+    }
+
+    private static func first(_ host: IPAddress, _ port: UInt16, _ datagrams: DatagramOptions, _ loop: EventLoop) async throws -> HyperDHT {
+        var failure: any Error = StreamFailure(code: "BIND_FAILED", message: "no free port")
+        for _ in 0..<(port == 0 ? 16 : 1) {
+            do {
+                // A bootstrapper has to know its own address before it starts: a free port is found by opening it once.
+                var options = HyperDHTOptions.bootstrapper(Endpoint(host, port == 0 ? try freePort(host) : port))
+                options.datagrams = datagrams
+                let node = try await HyperDHT(options, loop: loop)
+                try await node.ready()
+                return node
+            } catch { failure = error }
+        }
+        throw failure
+    }
+
+    private static func freePort(_ host: IPAddress) throws -> UInt16 {
+        try DatagramSocket(.v4, local: Endpoint(host, 0), arena: DatagramArena()).local.port
+    }
+
+    /// Requests that all nodes have handled, by command.
+    public func handledRequests() async throws -> [(command: String, count: Int)] {
+        var application = [Int](repeating: 0, count: 11)
+        var inner = [Int](repeating: 0, count: InternalCommand.allCases.count)
+        for node in nodes {
+            let info = try await node.info()
+            for (index, count) in info.statistics.requests.enumerated() where index < application.count { application[index] += count }
+            for (index, command) in info.rpcStatistics.commands.enumerated() where index < inner.count { inner[index] += command.received }
+        }
+        return zip(InternalCommand.allCases, inner).map { ($0.name, $1) }
+            + application.enumerated().map { (HyperDHTCommand(rawValue: UInt64($0.offset)).description, $0.element) }
+    }
+
+    public func stop() async {
+        for node in nodes.reversed() { await node.destroy(force: true) }
+        await loop.stop()
+    }
+}

@@ -1,0 +1,339 @@
+import CDatagram
+import CompactEncoding
+import DHTRPC
+import HyperDHT
+import HyperswarmCore
+import Logging
+import SansIO
+import UDX
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// Drives one node machine (with or without a swarm on it) over real sockets.
+///
+/// Unchecked: everything mutable belongs to the loop's thread; other threads come in through `loop.submit` and `loop.perform`.
+final class NodeDriver: LoopDriver, @unchecked Sendable {
+    let loop: EventLoop
+    let node: HyperDHTNode
+    /// Set before the loop first turns; the swarm then stands between the node and this driver.
+    let swarm: SwarmNode?
+    private var sockets: SocketSet?
+    private(set) var isDirty = true
+    private let options: DatagramOptions
+    private let bindHost: IPAddress
+    let loggers: Loggers
+
+    // Who waits for what.
+    let bound = Promise<Result<Void, StreamFailure>>()
+    let ready = Promise<Bool>()
+    let ended = Promise<Bool>()
+    var suspensions: [Promise<Bool>] = []
+    var resumptions: [Promise<Bool>] = []
+    private var operations: [OperationID: PendingOperation] = [:]
+    private var servers: [ServerID: HyperDHTServer] = [:]
+    var connections: [ConnectionID: PeerConnection] = [:]
+    private var listeners: [@Sendable (NodeChange) -> Void] = []
+    /// What the swarm's owner wants to know.
+    var swarmEvent: ((SwarmEvent) -> Void)?
+    private var nextSocket: UInt32 = 1
+    private var flushToken: UInt64 = 0
+    private var flushes: [UInt64: (connection: ConnectionID, promise: Promise<Bool>)] = [:]
+
+    struct PendingOperation {
+        var replies: [QueryReply] = []
+        let sink: (@Sendable (QueryReply) -> Void)?
+        let promise: Promise<(replies: [QueryReply], result: OperationResult)>
+    }
+
+    init(node: HyperDHTNode, swarm: SwarmNode?, loop: EventLoop, bindHost: IPAddress, options: DatagramOptions, loggers: Loggers) {
+        self.node = node
+        self.swarm = swarm
+        self.loop = loop
+        self.bindHost = bindHost
+        self.options = options
+        self.loggers = loggers
+    }
+
+    /// Starts the machine; on the loop's thread.
+    func start() {
+        sockets = SocketSet(loop: loop) { [unowned self] payload, source, socket in
+            self.isDirty = true
+            if let swarm = self.swarm {
+                swarm.receive(payload, from: source, on: socket, now: self.loop.now)
+            } else {
+                self.node.receive(payload, from: source, on: socket, now: self.loop.now)
+            }
+        }
+        sockets?.failed = { [unowned self] socket, failure in
+            self.loggers.socket.debug(
+                "send failed", metadata: ["to": "\(failure.destination)", "errno": "\(failure.code)", "socket": "\(socket)"])
+        }
+        node.advance(to: loop.now)
+        node.start()
+        loop.add(self)
+    }
+
+    // MARK: Commands
+
+    /// Runs a command on the loop with the machine's time set.
+    func command<Result: Sendable>(_ body: @escaping @Sendable (HyperDHTNode) throws -> Result) async throws -> Result {
+        try await loop.perform {
+            self.isDirty = true
+            self.node.advance(to: self.loop.now)
+            return try body(self.node)
+        }
+    }
+
+    /// As `command`, without waiting.
+    func post(_ body: @escaping @Sendable (HyperDHTNode) -> Void) {
+        loop.submit {
+            self.isDirty = true
+            self.node.advance(to: self.loop.now)
+            body(self.node)
+        }
+    }
+
+    /// Starts an operation and waits for its end.
+    func operate(
+        each: (@Sendable (QueryReply) -> Void)? = nil, _ begin: @escaping @Sendable (HyperDHTNode) -> OperationID
+    ) async throws -> (replies: [QueryReply], result: OperationResult) {
+        let promise = Promise<(replies: [QueryReply], result: OperationResult)>()
+        let started = Promise<OperationID>()
+        try await loop.perform {
+            self.isDirty = true
+            self.node.advance(to: self.loop.now)
+            let id = begin(self.node)
+            self.operations[id] = PendingOperation(sink: each, promise: promise)
+            started.fulfil(id)
+        }
+        do {
+            let outcome = try await promise.value()
+            if case .failed(let error) = outcome.result { throw StreamFailure(error) }
+            return outcome
+        } catch is CancellationError {
+            // The task that asked does not want the answer any more.
+            if let id = started.current {
+                loop.submit {
+                    self.isDirty = true
+                    self.operations[id] = nil
+                    self.node.cancel(id)
+                }
+            }
+            throw CancellationError()
+        }
+    }
+
+    /// Waits until all that was written to a connection is acknowledged; false if it closes before.
+    func flush(_ id: ConnectionID) async throws -> Bool {
+        let promise = Promise<Bool>()
+        try await command { node in
+            self.flushToken += 1
+            if node.flush(id, token: self.flushToken) { self.flushes[self.flushToken] = (id, promise) } else { promise.fulfil(false) }
+        }
+        return try await promise.value()
+    }
+
+    func register(_ server: HyperDHTServer) { servers[server.id] = server }
+
+    func observe(_ listener: @escaping @Sendable (NodeChange) -> Void) { listeners.append(listener) }
+
+    var socketCounters: DatagramCounters { sockets?.counters ?? DatagramCounters() }
+    func local(_ socket: SocketID?) -> Endpoint? { socket.flatMap { sockets?.local($0) } }
+
+    // MARK: The loop's turn
+
+    func turn(now: Instant) -> Instant {
+        isDirty = false
+        if let swarm { swarm.advance(to: now) } else { node.advance(to: now) }
+        // Events can make the machine send; each round takes all of one kind in the order that the contract names.
+        for _ in 0..<1000 {
+            var isIdle = true
+            for request in node.takeSocketRequests() {
+                isIdle = false
+                switch request {
+                case .open(let id): openPuncherSocket(id)
+                case .close(let id): sockets?.close(id)
+                }
+            }
+            let transmits = node.takeTransmits()
+            if !transmits.isEmpty {
+                isIdle = false
+                sockets?.send(transmits)
+            }
+            let events = swarm?.takeNodeEvents() ?? node.takeEvents()
+            for event in events { handle(event) }
+            if let swarm {
+                let swarmEvents = swarm.takeEvents()
+                for event in swarmEvents { swarmEvent?(event) }
+                if !swarmEvents.isEmpty { isIdle = false }
+            }
+            if !events.isEmpty { isIdle = false }
+            if isIdle { break }
+        }
+        return swarm?.nextWakeUp ?? node.nextWakeUp
+    }
+
+    private func openPuncherSocket(_ id: SocketID) {
+        do { try sockets?.open(id, Endpoint(bindHost, 0), options: options) } catch {
+            loggers.socket.warning("a socket for hole punching could not be opened", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func bind(_ request: BindRequest) {
+        func open(_ ports: [UInt16], anyPort: Bool) -> (SocketID, UInt16)? {
+            let id = SocketID(nextSocket)
+            nextSocket += 1
+            var last: SystemError?
+            for port in ports + (anyPort ? [0] : []) {
+                do {
+                    if let local = try sockets?.open(id, Endpoint(request.host, port), options: options) { return (id, local.port) }
+                } catch { last = error }
+            }
+            if let last { loggers.socket.error("bind failed", metadata: ["error": "\(last)"]) }
+            return nil
+        }
+        guard let server = open(request.serverPorts, anyPort: request.anyServerPort) else { return node.bindFailed() }
+        guard let client = open(request.clientPorts, anyPort: true) else {
+            sockets?.close(server.0)
+            return node.bindFailed()
+        }
+        node.bound(NodeSockets(server: server.0, serverPort: server.1, client: client.0, clientPort: client.1))
+    }
+
+    /// Looks a name up on a thread of its own: the system's resolver blocks.
+    private func resolve(_ name: String) {
+        let thread = DetachedThread {
+            let address = Resolver.address(of: name)
+            self.loop.submit {
+                self.isDirty = true
+                self.node.advance(to: self.loop.now)
+                self.node.resolved(name, to: address)
+            }
+        }
+        thread.start()
+    }
+
+    private func handle(_ event: HyperDHTEvent) {
+        switch event {
+        case .bind(let request): bind(request)
+        case .closeSockets(let ids): for id in ids { sockets?.close(id) }
+        case .resolve(let name): resolve(name)
+        case .bound(let sockets):
+            loggers.rpc.debug("bound", metadata: ["server": "\(sockets.serverPort)", "client": "\(sockets.clientPort)"])
+            bound.fulfil(.success(()))
+        case .bindFailed:
+            bound.fulfil(.failure(StreamFailure(code: "BIND_FAILED", message: "the UDP sockets could not be bound: is the port taken?")))
+        case .ready:
+            ready.fulfil(true)
+        case .persistent(let id): tell(.persistent(id))
+        case .ephemeral: tell(.ephemeral)
+        case .wakeUp: tell(.wakeUp)
+        case .suspended:
+            for promise in suspensions { promise.fulfil(true) }
+            suspensions = []
+        case .resumed:
+            for promise in resumptions { promise.fulfil(true) }
+            resumptions = []
+        case .networkUpdate(let health): tell(.network(isOnline: health.isOnline, isDegraded: health.isDegraded))
+        case .natUpdate(let host, let port): tell(.address(host, port))
+        case .closed: finish()
+        case .reply(let id, let reply):
+            if operations[id] != nil {
+                operations[id]?.replies.append(reply)
+                operations[id]?.sink?(reply)
+            }
+        case .finished(let id, let result):
+            if let operation = operations.removeValue(forKey: id) { operation.promise.fulfil((operation.replies, result)) }
+        case .listening(let id, _): servers[id]?.didListen()
+        case .serverFailed(let id, let error): servers[id]?.didClose(StreamFailure(error))
+        case .serverClosed(let id): servers.removeValue(forKey: id)?.didClose(nil)
+        case .firewall(let question): ask(question)
+        case .firewallDecided(let id, let key, _, let accepted): servers[id]?.didJudge(key, accepted)
+        case .signature(let question): node.sign(question.id, nil)
+        case .plugin(let question): node.discard(question.id)
+        case .connection(let server, let id, let info):
+            let connection = PeerConnection(id: id, driver: self)
+            connections[id] = connection
+            connection.didOpen(info)
+            servers[server]?.didConnect(connection)
+        case .connected(let id, let info):
+            // A swarm's dials become connections when they are open.
+            if connections[id] == nil, swarm != nil { connections[id] = PeerConnection(id: id, driver: self) }
+            connections[id]?.didOpen(info)
+        case .pathChanged(let id, let endpoint, let isRelayed): connections[id]?.didMove(endpoint, isRelayed)
+        case .data(let id, let bytes): connections[id]?.inbox.push(bytes)
+        case .message(let id, let bytes): connections[id]?.messageSink.yield(bytes)
+        case .ended(let id): connections[id]?.inbox.finish()
+        case .drained(let id): connections[id]?.outbox.drained()
+        case .flushed(_, let token): flushes.removeValue(forKey: token)?.promise.fulfil(true)
+        case .connectionClosed(let id, let error):
+            for (token, flush) in flushes where flush.connection == id {
+                flushes[token] = nil
+                flush.promise.fulfil(false)
+            }
+            connections.removeValue(forKey: id)?.didClose(error.map { StreamFailure($0) })
+        }
+    }
+
+    private func ask(_ question: FirewallQuestion) {
+        guard let server = servers[question.server], let firewall = server.firewall else { return node.decide(question.id, accept: false) }
+        let key = question.remotePublicKey
+        let address = question.clientAddress
+        Task {
+            let refuses = await firewall(key, address)
+            server.didJudge(key, !refuses)
+            self.post { $0.decide(question.id, accept: !refuses) }
+        }
+    }
+
+    private func tell(_ change: NodeChange) { for listener in listeners { listener(change) } }
+
+    private func finish() {
+        bound.fulfil(.failure(StreamFailure(.nodeDestroyed)))
+        ready.fulfil(false)
+        for connection in connections.values { connection.didClose(StreamFailure(.nodeDestroyed)) }
+        connections = [:]
+        for server in servers.values { server.didClose(nil) }
+        servers = [:]
+        for operation in operations.values { operation.promise.fulfil(([], .failed(.nodeDestroyed))) }
+        operations = [:]
+        for flush in flushes.values { flush.promise.fulfil(false) }
+        flushes = [:]
+        for promise in suspensions + resumptions { promise.fulfil(false) }
+        suspensions = []
+        resumptions = []
+        ended.fulfil(true)
+    }
+
+    /// The node is closed and its loop goes on with others.
+    func leave() {
+        loopEnded()
+        loop.remove(self)
+    }
+
+    func loopEnded() {
+        finish()
+        sockets?.closeAll()
+        listeners = []
+    }
+}
+
+/// What happens to a node by itself.
+public enum NodeChange: Hashable, Sendable {
+    /// The node is persistent: others keep it in their tables under this id.
+    case persistent(Bytes32)
+    case ephemeral
+    /// The machine slept.
+    case wakeUp
+    case network(isOnline: Bool, isDegraded: Bool)
+    /// Our address as others see it; port 0 when it differs for each of them.
+    case address(IPAddress?, UInt16)
+}
+
+extension StreamFailure {
+    init(_ error: HyperDHTError) { self.init(code: error.rawValue, message: "\(error)") }
+}
