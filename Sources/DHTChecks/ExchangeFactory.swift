@@ -2,7 +2,7 @@
 enum ExchangeFactory {
     /// nil: no machine of this build can play this case.
     static func node(for exchange: ExchangeCase) throws -> (any ExchangeNode)? {
-        if exchange.needsHyperDHT { return nil }
+        if exchange.needsHyperDHT || exchange.id.hasPrefix("hdht-") { return try HyperDHTExchangeNode(exchange.node) }
         return try DHTRPCExchangeNode(exchange.node)
     }
 }

@@ -2,5 +2,7 @@ import Conformance
 
 /// The catalogue's share of HyperDHT.
 public enum HyperDHTChecks {
-    public static let suite = CheckSuite(layer: "hyperdht", checks: HyperDHTVectors.checks, mutants: HyperDHTMutants.mutants)
+    public static let suite = CheckSuite(
+        layer: "hyperdht", checks: HyperDHTVectors.checks,
+        mutants: HyperDHTMutants.mutants)
 }

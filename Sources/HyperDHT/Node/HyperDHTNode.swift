@@ -156,6 +156,12 @@ public final class HyperDHTNode {
         settle()
     }
 
+    /// Puts a node into the routing table without contacting it.
+    public func addNode(_ endpoint: Endpoint) {
+        rpc.addNode(endpoint)
+        settle()
+    }
+
     // MARK: The five calls
 
     /// A datagram came in.
