@@ -99,7 +99,7 @@ extension DHTRPCNode {
             number: number, tid: tid, to: destination, toID: options.id, socket: socket,
             isPingNAT: options.isInternal && command == InternalCommand.pingNAT.rawValue, payload: writer.bytes,
             timeToLive: options.timeToLive, timeout: options.timeout ?? config.attemptTimeout, retries: max(0, retries),
-            isForced: options.isForced, created: now, session: options.session, purpose: purpose)
+            isForced: options.isForced, endsOnForeignAnswer: options.endsOnForeignAnswer, created: now, session: options.session, purpose: purpose)
         numberByTransaction[tid] = number
         statistics.requestsTotal += 1
         statistics.requestsActive += 1
@@ -202,7 +202,14 @@ extension DHTRPCNode {
         /// DHT-36: the tid alone says which request this answers.
         if Mutation.dhtRPC(36).isActive, found == nil { found = requests.keys.min() }
         guard let number = found, let request = requests[number] else { return statistics.drop(.unknownTransaction) }
-        guard request.to == source else { return statistics.drop(.wrongSource) }
+        guard request.to == source else {
+            statistics.drop(.wrongSource)
+            if request.endsOnForeignAnswer {
+                end(number)
+                failed(number, request.purpose, request.to, .destroyed)
+            }
+            return
+        }
         guard request.socket == socket || (request.isPingNAT && socket == sockets?.server) else { return statistics.drop(.wrongSocket) }
         statistics.responses += 1
         end(number)

@@ -36,6 +36,7 @@ struct OutgoingRequest {
     let timeout: Interval
     let retries: Int
     let isForced: Bool
+    let endsOnForeignAnswer: Bool
     let created: Instant
     let session: SessionID?
     let purpose: Purpose
@@ -69,6 +70,9 @@ public struct RequestOptions: Sendable {
     /// Per attempt; nil: the node's default (1 s).
     public var timeout: Interval?
     public var session: SessionID?
+    /// An answer with our tid from another address is never taken. True also ends the request at once (`destroyed`), as the reference's
+    /// handshakes give up a relay; false waits on for the true answer.
+    public var endsOnForeignAnswer = false
 
     public init() {}
 }

@@ -1,3 +1,4 @@
+import BlindRelay
 import CompactEncoding
 import DHTRPC
 import HyperCrypto
@@ -5,7 +6,7 @@ import SansIO
 import UDX
 
 /// Bounds on what peers can make a node hold or do. None is reached by a peer that behaves. Each drop is counted under its name.
-public struct HyperDHTLimits: Hashable, Sendable {
+public struct HyperDHTLimits: Sendable {
     /// Handshakes that one server keeps at a time: each costs Diffie-Hellman and ten seconds of memory.
     public var handshakesPerServer = 1024
     /// New handshakes that one server works out from one source host within a second.
@@ -27,6 +28,8 @@ public struct HyperDHTLimits: Hashable, Sendable {
     /// Candidates that one connect tries.
     public var candidatesPerConnect = 64
     public var stores = StoreLimits()
+    /// Of a node that serves as a blind relay.
+    public var relaying = BlindRelayServer.Limits()
 
     public init() {}
 }

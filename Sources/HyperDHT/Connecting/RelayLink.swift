@@ -1,4 +1,6 @@
+import BlindRelay
 import CompactEncoding
+import Protomux
 import SansIO
 
 /// A connection's link to its blind relay: which relay, under which token, and how far it got. hyperdht.md section 15.
@@ -13,13 +15,26 @@ final class RelayLink {
     var timer: NodeTimers<TimerPurpose>.ID?
     var isPaired = false
 
-    init(owner: RelayOwner, relayKey: Bytes32, token: Bytes32, isInitiator: Bool) {
+    init(owner: RelayOwner, agreement: RelayAgreement) {
         self.owner = owner
-        self.relayKey = relayKey
-        self.token = token
-        self.isInitiator = isInitiator
+        relayKey = agreement.offer.relayPublicKey
+        token = agreement.offer.token
+        isInitiator = agreement.isPairInitiator
     }
 }
 
-/// What a relay connection carries: the blind-relay channel, as its client or as its server.
-final class RelayChannel {}
+/// What a connection carries for relaying: the blind-relay channel, as its client or as its server.
+final class RelayChannel {
+    enum Role {
+        case client(BlindRelayClient)
+        case server(BlindRelayServer.SessionID)
+    }
+
+    let mux: Protomux
+    let role: Role
+
+    init(mux: Protomux, role: Role) {
+        self.mux = mux
+        self.role = role
+    }
+}

@@ -62,6 +62,8 @@ extension HyperDHTNode {
         options.value = value
         options.token = token
         options.socket = socket
+        // HDHT-54. A relay whose answer comes from elsewhere is given up.
+        options.endsOnForeignAnswer = command == .peerHandshake || command == .peerHolepunch
         let id = rpc.request(to: destination, command: command.rawValue, options: options)
         requests[id] = purpose
         return id

@@ -1,3 +1,4 @@
+import BlindRelay
 import CompactEncoding
 import DHTRPC
 import HyperCrypto
@@ -53,7 +54,12 @@ public final class HyperDHTNode {
     var pluginQuestions: [QuestionID: IncomingRequest] = [:]
     /// Connections whose secret streams may have output, in order.
     var pending: [Connection] = []
-    var relayServer = RelayTable()
+    let relayServer: BlindRelayServer
+    var relaySessions: [BlindRelayServer.SessionID: Connection] = [:]
+    /// Handshakes whose connections run through a relay: they outlive their slots.
+    var relayedHandshakes: [RelayOwner: ServerHandshake] = [:]
+    /// Our streams of links that others have through us.
+    var relayStreams: Set<StreamID> = []
     private var lastNumber: UInt64 = 0
     private var nextSocket: UInt32 = 65_536
     var life = Life.running
@@ -82,6 +88,7 @@ public final class HyperDHTNode {
         relayCache = TwoGenerationCache(maxSize: config.limits.rememberedRelays, maxAge: .zero, now: now)
         relayGate = SourceGate(
             total: config.limits.relayedPerSecond, perHost: config.limits.relayedPerSecondAndHost, hosts: config.limits.countedHosts)
+        relayServer = BlindRelayServer(limits: config.limits.relaying)
         budget.interval = config.randomPunchInterval
         if config.defersRandomPunch { budget.end(now) }
     }
@@ -207,6 +214,7 @@ public final class HyperDHTNode {
         if rpc.nextWakeUp <= self.now || rpc.now < self.now { rpc.advance(to: self.now) }
         if udx.nextWakeUp <= self.now { udx.advance(to: self.now) }
         store?.advance(to: self.now)
+        relayServer.advance(to: self.now)
         routes.advance(to: self.now)
         for socket in sockets.expired(self.now) { closePuncherSocket(socket) }
         while let purpose = timers.popDue(self.now) { fire(purpose) }
@@ -216,7 +224,7 @@ public final class HyperDHTNode {
     public var nextWakeUp: Instant {
         var due = min(rpc.nextWakeUp, udx.nextWakeUp, timers.nextWakeUp)
         due = min(due, routes.nextWakeUp, store?.nextWakeUp ?? .distantFuture)
-        due = min(due, sockets.nextWakeUp)
+        due = min(due, sockets.nextWakeUp, relayServer.nextWakeUp)
         if !closable.isEmpty { due = min(due, now) }
         return due
     }

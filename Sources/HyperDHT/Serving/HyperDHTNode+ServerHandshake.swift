@@ -93,6 +93,7 @@ extension HyperDHTNode {
         }
         writeSecondMessage(server, handshake, state, payload)
         answerAll(handshake)
+        if handshake.mayRelay { startServerRelay(server, handshake, ours: handshake.offeredRelay) }
     }
 
     private func silence(_ server: Server, _ handshake: ServerHandshake) {
@@ -141,7 +142,8 @@ extension HyperDHTNode {
             let socket = handshake.isDirect ? handshake.socket : rpc.outgoingSocket ?? handshake.socket
             return serverPath(handshake, socket, handshake.clientAddress)
         }
-        startServerRelay(server, handshake, ours: relay)
+        handshake.offeredRelay = relay
+        handshake.mayRelay = true
         awaitClient(server, handshake, isOpen: own != nil)
     }
 
@@ -260,6 +262,7 @@ extension HyperDHTNode {
     func clearHandshake(_ server: ServerID, _ number: UInt64) {
         guard let server = servers[server], let handshake = server.byNumber[number] else { return }
         handshake.clearTimer = nil
+        abandonRelay(handshake)
         server.forget(handshake)
     }
 

@@ -59,6 +59,7 @@ extension HyperDHTNode {
             timers.cancel(&handshake.clearTimer)
             timers.cancel(&handshake.prepunchTimer)
             destroyPuncher(handshake, silently: true)
+            abandonRelay(handshake)
             if !handshake.hasPath, handshake.connection == nil { dropStream(handshake) }
             server.forget(handshake)
         }

@@ -49,6 +49,10 @@ final class ServerHandshake {
     var clearTimer: NodeTimers<TimerPurpose>.ID?
     var punchTimer: NodeTimers<TimerPurpose>.ID?
     var relayToken: Bytes32?
+    /// The relay that we offered.
+    var offeredRelay: Bytes32?
+    /// There is no direct path yet, so a relay may help.
+    var mayRelay = false
     var relay: RelayLink?
 
     /// A PEER_HOLEPUNCH that is being answered.
