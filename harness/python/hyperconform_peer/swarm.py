@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import queue
+import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterable
@@ -26,6 +29,8 @@ class Connection:
         self.handshake_hash = event["handshakeHash"]
         self.initiator: bool = event["initiator"]
         self.closed = False
+        self._pieces: queue.SimpleQueue | None = None
+        self._rest = b""
 
     def on(self, event: str, handler: Callable) -> Connection:
         """`data` (bytes), `message` (bytes), `end` (), `close` (error or None). What came before the first handler is not lost."""
@@ -46,6 +51,22 @@ class Connection:
         return self._request("send", data=_bytes(data))["sent"]
 
     sendall = write
+
+    def recv(self, size: int) -> bytes:
+        """Waits for data, as a socket does; empty at the end. For those who don't use `on("data")`. Not from within a handler of events
+        other than `connection`: the data it waits for would wait for the handler."""
+        if self._pieces is None:
+            self._pieces = queue.SimpleQueue()
+            self.on("data", self._pieces.put)
+            self.on("end", lambda: self._pieces.put(b""))
+            self.on("close", lambda error: self._pieces.put(b""))
+        while not self._rest:
+            self._rest = self._pieces.get()
+            if not self._rest:
+                self._pieces.put(b"")  # the end stays the end
+                return b""
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece
 
     def flush(self) -> bool:
         """Waits until the other side has everything that was written."""
@@ -79,7 +100,7 @@ class Swarm:
     """A node that finds peers by topic and by key.
 
     Nothing is contacted unless it is named: give `bootstrap_nodes`, or call `bootstrap`. A swarm with neither is the first node of a
-    network of its own (with a `port`, so that others can be told where it is).
+    network of its own, at its `port`.
     """
 
     def __init__(
@@ -93,11 +114,11 @@ class Swarm:
         **options: Any,
     ) -> None:
         self.host = host
-        self.port = port
-        self._options = dict(options)
-        if seed is not None:
-            self._options["seed"] = seed
+        self._port = port or _free_port(host)
+        # One key pair for the life of this object, also when bootstrap() starts its node anew.
+        self._options = {"seed": seed or os.urandom(32), **options}
         self._nodes = list(bootstrap_nodes or [])
+        self._used = False
         self._handlers: dict[str, list[Callable]] = {}
         self._connections: dict[int, Connection] = {}
         self._lock = threading.RLock()
@@ -106,6 +127,8 @@ class Swarm:
         self.peer = PeerProcess(peer) if self._owns_peer else peer
         self._forward = self.peer.on_event
         self.peer.on_event = self._on_event
+        if port and not self._nodes:
+            self._start()  # somebody else is about to bootstrap from it
 
     # --- KadePy's methods
 
@@ -113,10 +136,13 @@ class Swarm:
         """Joins the network that this node (or these nodes) belongs to."""
         nodes = [(host, port)] if isinstance(host, str) else list(host)
         with self._lock:
+            if self._used:
+                raise PeerError("BAD_REQUEST", "bootstrap comes before announcing, joining and looking up")
             if self._info is not None:
-                raise PeerError("BAD_REQUEST", "bootstrap comes before everything else")
+                self.peer.request("close", node=self._info["node"])
+                self._info = None
             self._nodes += nodes
-        self._start()
+            self._start()
         return self
 
     def announce(self, topic: bytes | str, port: int | None = None) -> int:
@@ -140,7 +166,8 @@ class Swarm:
         self._request("leave", topic=_key(topic))
 
     def on(self, event: str, handler: Callable) -> Swarm:
-        """`connection` (connection, info), and any event of the contract by its own name (the event's object)."""
+        """`connection` (connection, info), each time in a thread of its own; `data` (bytes) of every connection; and any other event of the
+        contract by its name (the event's object). `info["publicKey"]` is the other side's."""
         self._handlers.setdefault(event, []).append(handler)
         return self
 
@@ -178,6 +205,11 @@ class Swarm:
             return list(self._connections.values())
 
     @property
+    def port(self) -> int:
+        """Where the node is, or will be."""
+        return self._port if self._info is None else self._info["address"]["port"]
+
+    @property
     def address(self) -> Address:
         address = self._start()["address"]
         return address["host"], address["port"]
@@ -197,10 +229,10 @@ class Swarm:
     def _start(self) -> dict[str, Any]:
         with self._lock:
             if self._info is None:
-                options = {"kind": "swarm", "host": self.host, "bootstrap": [{"host": h, "port": p} for h, p in self._nodes]}
-                if self.port:
-                    options["port"] = self.port
-                if not self._nodes and self.port:
+                options = {
+                    "kind": "swarm", "host": self.host, "port": self._port, "bootstrap": [{"host": h, "port": p} for h, p in self._nodes]
+                }
+                if not self._nodes:
                     options["bootstrapper"] = True
                 elif self._loopback():
                     # Nobody is behind a NAT on one machine: the node may store things for others at once.
@@ -212,7 +244,9 @@ class Swarm:
         return self.host.startswith("127.") or self.host == "::1"
 
     def _request(self, command: str, **arguments: Any) -> dict[str, Any]:
-        return self.peer.request(command, node=self._start()["node"], **arguments)
+        node = self._start()["node"]
+        self._used = True
+        return self.peer.request(command, node=node, **arguments)
 
     def _on_event(self, event: dict[str, Any]) -> None:
         if self._forward is not None:
@@ -222,8 +256,9 @@ class Swarm:
             connection = Connection(self, event)
             with self._lock:
                 self._connections[connection.stream] = connection
+            info = {**event, "publicKey": event["remotePublicKey"]}
             for handler in self._handlers.get("connection", []):
-                _call(handler, connection, event)
+                threading.Thread(target=_call, args=(handler, connection, info), name="connection", daemon=True).start()
             return
         with self._lock:
             connection = self._connections.get(event.get("stream"))
@@ -238,7 +273,13 @@ class Swarm:
                     self._connections.pop(connection.stream, None)
                 connection._emit("close", event["error"])
         for handler in self._handlers.get(name, []):
-            _call(handler, event)
+            _call(handler, bytes.fromhex(event["data"]) if name == "data" else event)
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
 
 
 def _call(handler: Callable, *arguments: Any) -> None:

@@ -85,14 +85,42 @@ class SwarmMethods(unittest.TestCase):
         self.assertEqual(self.swarm.connections, [])
 
     def test_data_before_the_handler_is_not_lost(self):
-        got, heard = threading.Event(), []
-        connections = []
-        self.swarm.on("connection", lambda connection, info: connections.append(connection))
-        self.swarm.on("data", lambda event: got.set())
+        got, heard, everything = threading.Event(), [], []
+
+        def data(piece):
+            everything.append(piece)
+            got.set()
+
+        self.swarm.on("data", data)
         self.swarm.join(TOPIC)
         self.assertTrue(got.wait(5))
-        connections[0].on("data", heard.append)
+        self.assertEqual(everything, [b"hello from afar"])
+        self.swarm.connections[0].on("data", heard.append)
         self.assertEqual(heard, [b"hello from afar"])
+
+    def test_connections_read_like_sockets(self):
+        pieces, done = [], threading.Event()
+
+        def connected(connection, info):
+            self.assertEqual(info["publicKey"], "11" * 32)  # the other side's
+            connection.sendall(b"abc")
+            connection.end()
+            while piece := connection.recv(9):
+                pieces.append(piece)
+            self.assertEqual(connection.recv(9), b"")
+            done.set()
+
+        self.swarm.on("connection", connected)
+        self.swarm.join(TOPIC)
+        self.assertTrue(done.wait(5))
+        self.assertEqual(pieces, [b"hello fro", b"m afar", b"abc"])
+
+    def test_a_node_has_a_port_before_it_has_a_network(self):
+        with Swarm(peer=FAKE) as swarm:
+            port = swarm.port
+            self.assertGreater(port, 0)
+            key = swarm.bootstrap("127.0.0.1", 49737).public_key
+            self.assertEqual((swarm.port, swarm.public_key), (port, key))
 
     def test_a_topic_has_32_bytes(self):
         with self.assertRaises(ValueError):

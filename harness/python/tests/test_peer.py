@@ -398,11 +398,13 @@ class Peer(unittest.TestCase):
 
     def test_quick_start(self):
         topic = hashlib.sha256(b"my-app-topic").digest()
-        with Swarm(port=18001, peer=COMMAND) as first, Swarm(port=18011, peer=COMMAND) as second:
-            self.assertEqual(first.address, ("127.0.0.1", 18001))
-            second.bootstrap("127.0.0.1", 18001)
-            self.assertGreater(second.announce(topic, 18011), 0)
-            self.assertEqual([p["publicKey"] for p in first.get_peers(topic) or second.get_peers(topic)], [second.public_key])
+        with Swarm(peer=COMMAND) as node, Swarm(port=18001, peer=COMMAND) as bootstrap_node:
+            self.assertEqual(bootstrap_node.address, ("127.0.0.1", 18001))
+            port = node.port
+            node.bootstrap("127.0.0.1", 18001)
+            self.assertEqual(node.port, port)
+            self.assertGreater(node.announce(topic, node.port), 0)
+            self.assertEqual([p["publicKey"] for p in node.get_peers(topic)], [node.public_key])
 
 
 if __name__ == "__main__":
