@@ -4,8 +4,15 @@ import Conformance
 public enum EncryptionChecks {
     public static let suites: [CheckSuite] = [
         CheckSuite(layer: "ground", checks: CompactEncodingVectors.checks + DerivationVectors.checks, mutants: []),
-        CheckSuite(layer: "noise", checks: NoiseVectors.checks, mutants: []),
-        CheckSuite(layer: "secret-stream", checks: SecretStreamVectors.checks, mutants: []),
+        CheckSuite(
+            layer: "noise",
+            checks: NoiseVectors.checks + NoiseSpecification.checks + NoiseMachineChecks.checks + NoiseStreamChecks.checks,
+            mutants: NoiseMutants.mutants),
+        CheckSuite(
+            layer: "secret-stream",
+            checks: SecretStreamVectors.checks + SecretStreamStartChecks.checks + SecretStreamMessageChecks.checks
+                + SecretStreamLifeChecks.checks + UnorderedChecks.checks,
+            mutants: SecretStreamMutants.mutants),
         CheckSuite(layer: "protomux", checks: ProtomuxVectors.checks, mutants: []),
         CheckSuite(layer: "blind-relay", checks: BlindRelayVectors.checks, mutants: []),
     ]

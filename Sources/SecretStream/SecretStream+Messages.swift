@@ -26,10 +26,13 @@ extension SecretStream {
             case .inPlace(let range): receiveFrame(bytes, range, at: now)
             case .assembled(let body): receiveFrame(body, 0..<body.count, at: now)
             }
-            // SS-4: one chunk may hold many frames.
-            if Mutation.secretStream(4).isActive { return }
+            // SS-4: one chunk may hold many frames. SS-32: also after the id header.
+            if Mutation.secretStream(4).isActive || Mutation.secretStream(32).isActive && rawBytesRead == 0 && isReading { return }
         }
     }
+
+    /// Whether the peer's id header has been taken.
+    private var isReading: Bool { if case .open = phase { true } else { false } }
 
     /// Lengths that are allowed now: a Noise message, exactly the id header, or at least an empty message.
     private var limits: ClosedRange<Int> {

@@ -1,0 +1,41 @@
+import Conformance
+import SansIO
+
+enum SecretStreamMutants {
+    static let mutants: [Mutant] = [
+        Mutant("SS-1", .secretStream(1), "The length before a frame is big-endian."),
+        Mutant("SS-2", .secretStream(2), "The id header waits for the peer's."),
+        Mutant("SS-3", .secretStream(3), "A length that comes in pieces is lost."),
+        Mutant("SS-4", .secretStream(4), "What follows the first frame of a chunk is lost."),
+        Mutant("SS-5", .secretStream(5), "The id of the header is not compared."),
+        Mutant("SS-6", .secretStream(6), "An id header may be longer than 56 bytes."),
+        Mutant("SS-7", .secretStream(7), "A frame that is too short is skipped."),
+        Mutant("SS-8", .secretStream(8), "A frame of length 0 is skipped."),
+        Mutant("SS-9", .secretStream(9), "A frame that does not verify is skipped."),
+        Mutant("SS-10", .secretStream(10), "A frame out of order is skipped."),
+        Mutant("SS-11", .secretStream(11), "Only the tag MESSAGE is accepted."),
+        Mutant("SS-12", .secretStream(12), "Frames are sent with the tag PUSH."),
+        Mutant("SS-13", .secretStream(13), "Writes above 65535 bytes are split."),
+        Mutant("SS-14", .secretStream(14), "Writes above 2^24 - 18 bytes are sent with a cut length."),
+        Mutant("SS-15a", .secretStream(15, 1), "Keepalives are delivered as empty reads."),
+        Mutant("SS-15b", .secretStream(15, 2), "An empty message without keepalive is an error."),
+        Mutant("SS-16", .secretStream(16), "A write does not restart the keepalive timer."),
+        Mutant("SS-17", .secretStream(17), "Received bytes do not postpone the timeout."),
+        Mutant("SS-18", .secretStream(18), "Nothing is read after the own end."),
+        Mutant("SS-19", .secretStream(19), "The peer's end is answered with an end."),
+        Mutant("SS-20a", .secretStream(20, 1), "An end inside a frame is reported as a clean one."),
+        Mutant("SS-20b", .secretStream(20, 2), "What arrived of an unfinished frame is delivered."),
+        Mutant("SS-21", .secretStream(21), "Destroying sends an empty frame first."),
+        Mutant("SS-22", .secretStream(22), "The box counter is big-endian."),
+        Mutant("SS-23", .secretStream(23), "A short envelope destroys the stream."),
+        Mutant("SS-24", .secretStream(24), "Empty unordered messages are dropped."),
+        Mutant("SS-25", .secretStream(25), "Envelopes under the own role's key are accepted."),
+        Mutant("SS-26", .secretStream(26), "A replayed envelope destroys the stream."),
+        Mutant("SS-27", .secretStream(27), "The expected remote key is not compared."),
+        Mutant("SS-28", .secretStream(28), "Memory is set aside for whatever length is announced."),
+        Mutant("SS-29", .secretStream(29), "The handshake hash is cut to 32 bytes."),
+        Mutant("SS-30", .secretStream(30), "Queued writes leave in reverse order."),
+        Mutant("SS-31", .secretStream(31), "The secretstream header is constant."),
+        Mutant("SS-32", .secretStream(32), "What follows the id header in its chunk is lost."),
+    ]
+}
