@@ -13,7 +13,9 @@ public enum EncryptionChecks {
             checks: SecretStreamVectors.checks + SecretStreamStartChecks.checks + SecretStreamMessageChecks.checks
                 + SecretStreamLifeChecks.checks + UnorderedChecks.checks,
             mutants: SecretStreamMutants.mutants),
-        CheckSuite(layer: "protomux", checks: ProtomuxVectors.checks, mutants: []),
-        CheckSuite(layer: "blind-relay", checks: BlindRelayVectors.checks, mutants: []),
+        CheckSuite(
+            layer: "protomux", checks: ProtomuxVectors.checks + ProtomuxChecks.checks + ProtomuxFlowChecks.checks,
+            mutants: ProtomuxMutants.mutants),
+        CheckSuite(layer: "blind-relay", checks: BlindRelayVectors.checks + BlindRelayChecks.checks, mutants: BlindRelayMutants.mutants),
     ]
 }

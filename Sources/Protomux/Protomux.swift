@@ -52,6 +52,8 @@ public final class Protomux {
         public var unknownType = 0
         public var unknownControl = 0
         public var empty = 0
+
+        public init() {}
     }
 
     public let limits: Limits
