@@ -22,6 +22,7 @@ public final class PeerConnection: DuplexStream {
     private let opening = Promise<Result<ConnectionInfo, StreamFailure>>()
     private let ending = Promise<StreamFailure?>()
     private let current = Locked<ConnectionInfo?>(nil)
+    private let found = Locked<[Bytes32]>([])
 
     init(id: ConnectionID, driver: NodeDriver) {
         self.id = id
@@ -44,6 +45,8 @@ public final class PeerConnection: DuplexStream {
     /// 64 bytes, the same at both ends and different for every connection: what an application signs to prove more than the key.
     public var handshakeHash: [UInt8]? { info?.handshakeHash }
     public var isInitiator: Bool? { info?.isInitiator }
+    /// Of a swarm's connection: topics under which we had found this peer when it connected.
+    public var topics: [Bytes32] { found.withLock { $0 } }
 
     // MARK: Bytes
 
@@ -98,6 +101,8 @@ public final class PeerConnection: DuplexStream {
         current.withLock { $0 = info }
         opening.fulfil(.success(info))
     }
+
+    func didJoin(topics: [Bytes32]) { found.withLock { $0 = topics } }
 
     func didMove(_ remote: Endpoint, _ isRelayed: Bool) {
         current.withLock {

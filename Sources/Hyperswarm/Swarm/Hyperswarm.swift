@@ -1,0 +1,267 @@
+import CompactEncoding
+import DHTRPC
+import HyperCrypto
+import HyperDHT
+import HyperswarmCore
+import Logging
+import SansIO
+
+/// How a swarm is set up.
+public struct HyperswarmOptions: Sendable {
+    /// The node under it: bootstrap, sockets, key pair (which is the swarm's identity).
+    public var dht = HyperDHTOptions()
+    /// Limits, firewall, relays, retries.
+    public var swarm = SwarmOptions()
+    /// Of the swarm's server; its firewall is the swarm's.
+    public var server = ServerOptions()
+    public var connect = ConnectOptions()
+
+    public init() {}
+
+    public init(bootstrap: [Endpoint]) { dht.bootstrap = bootstrap.map { BootstrapEntry($0) } }
+}
+
+/// Finds peers by topic and keeps connections with them.
+///
+///     let swarm = try await Hyperswarm(HyperswarmOptions(bootstrap: [...]))
+///     try await swarm.join(topic)
+///     for await connection in swarm.connections {
+///         Task { for try await message in connection { ... } }
+///     }
+///
+/// That a peer was found under a topic proves nothing about it: anybody can announce. Whom to talk to is decided by the public key
+/// (`SwarmOptions.firewall`) and, where the topic is a secret, by `PeerConnection.proveCapability`.
+public final class Hyperswarm: Sendable {
+    /// The node under it.
+    public let dht: HyperDHT
+    public var publicKey: Bytes32 { dht.defaultKeyPair.publicKey }
+    /// Connections with peers, each once, as they come into being; of both directions.
+    public let connections: AsyncStream<PeerConnection>
+    private let sink: AsyncStream<PeerConnection>.Continuation
+    /// Everything else that happens; the newest 1024 events that nobody has taken yet are kept.
+    public let events: AsyncStream<SwarmEvent>
+    private let eventSink: AsyncStream<SwarmEvent>.Continuation
+    private let waiters = Locked(Waiters())
+
+    private struct Waiters {
+        var flushes: [UInt64: Promise<Bool>] = [:]
+        /// Flushes that ended before anybody waited.
+        var flushed: [UInt64: Bool] = [:]
+        var left: [Bytes32: [Promise<Bool>]] = [:]
+        var suspended: [Promise<Bool>] = []
+        var resumed: [Promise<Bool>] = []
+        var destroyed: [Promise<Bool>] = []
+    }
+
+    /// Starts the node and the swarm on it; the network is found in the background.
+    public init(_ options: HyperswarmOptions, loop: EventLoop? = nil) async throws {
+        (connections, sink) = AsyncStream.makeStream()
+        (events, eventSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1024))
+        dht = try await HyperDHT(options.dht, loop: loop) { node in
+            SwarmNode(
+                node: node, options: options.swarm, serverOptions: options.server, connectOptions: options.connect,
+                entropy: SystemEntropy(),
+                now: node.now)
+        }
+        let driver = dht.driver
+        try await driver.command { [weak self] _ in
+            driver.swarmEvent = { event in self?.handle(event, driver) }
+        }
+    }
+
+    private func swarm<Result: Sendable>(_ body: @escaping @Sendable (SwarmNode) throws -> Result) async throws -> Result {
+        let driver = dht.driver
+        return try await driver.command { _ in
+            guard let swarm = driver.swarm else { throw EventLoopEnded() }
+            return try body(swarm)
+        }
+    }
+
+    // MARK: Topics
+
+    /// One join of a topic. Several of one topic share its queries.
+    public struct Session: Hashable, Sendable {
+        public let topic: Bytes32
+        let id: SwarmSessionID
+    }
+
+    /// Joins a topic of 32 bytes: announces (server), looks up and dials (client), or both. Returns at once; `flush` waits.
+    @discardableResult
+    public func join(_ topic: [UInt8], server: Bool = true, client: Bool = true, limit: Int = .max) async throws -> Session {
+        try await swarm { swarm in
+            let id = try swarm.command { machine, now in try machine.join(topic, server: server, client: client, limit: limit, now: now) }
+            // The length was checked by the machine.
+            return Session(topic: Bytes32(topic) ?? .zero, id: id)
+        }
+    }
+
+    @discardableResult
+    public func join(_ topic: Bytes32, server: Bool = true, client: Bool = true, limit: Int = .max) async throws -> Session {
+        try await join(topic.bytes, server: server, client: client, limit: limit)
+    }
+
+    /// Changes how a session takes part, and queries again.
+    public func refresh(_ session: Session, server: Bool? = nil, client: Bool? = nil) async throws {
+        try await swarm { swarm in
+            try swarm.command { machine, now in try machine.refresh(session.id, server: server, client: client, now: now) }
+        }
+    }
+
+    /// Ends one session; with the last one the topic is left.
+    public func end(_ session: Session) async throws {
+        try await swarm { swarm in swarm.command { machine, now in machine.endSession(session.id, now: now) } }
+    }
+
+    /// Leaves a topic for all its sessions; returns when it is unannounced. Connections stay.
+    public func leave(_ topic: Bytes32) async throws {
+        let promise = Promise<Bool>()
+        waiters.withLock { $0.left[topic, default: []].append(promise) }
+        try await swarm { swarm in swarm.command { machine, now in machine.leave(topic, now: now) } }
+        _ = try await promise.value()
+    }
+
+    /// Waits until every topic's query is done and every peer that was found has been reached or given up. False if the swarm is destroyed before.
+    @discardableResult
+    public func flush(topic: Bytes32? = nil) async throws -> Bool {
+        let promise = Promise<Bool>()
+        try await swarm { swarm in
+            let token = swarm.command { machine, now in machine.flush(topic: topic, now: now) }
+            let early = self.waiters.withLock { waiters -> Bool? in
+                if let early = waiters.flushed.removeValue(forKey: token) { return early }
+                waiters.flushes[token] = promise
+                return nil
+            }
+            if let early { promise.fulfil(early) }
+        }
+        return try await promise.value()
+    }
+
+    /// Announces the swarm's key without a topic: what `joinPeer` of others needs.
+    public func listen() async throws {
+        try await swarm { swarm in swarm.command { machine, now in machine.listen(now: now) } }
+    }
+
+    // MARK: Peers
+
+    /// Connects to a key and keeps to it, topics or not.
+    public func joinPeer(_ key: Bytes32) async throws {
+        try await swarm { swarm in try swarm.command { machine, now in try machine.joinPeer(key, now: now) } }
+    }
+
+    public func leavePeer(_ key: Bytes32) async throws {
+        try await swarm { swarm in swarm.command { machine, now in machine.leavePeer(key, now: now) } }
+    }
+
+    /// A banned peer is neither dialled nor let in. Connections that exist stay.
+    public func ban(_ key: Bytes32, _ banned: Bool = true) async throws {
+        try await swarm { swarm in swarm.command { machine, now in machine.ban(key, banned, now: now) } }
+    }
+
+    public func peers() async throws -> [PeerInfo] { try await swarm { Array($0.machine.peers.values) } }
+
+    public struct Status: Hashable, Sendable {
+        public let statistics: SwarmStatistics
+        public let connecting: Int
+        public let clientConnections: Int
+        public let serverConnections: Int
+        public let topics: [Bytes32]
+        public let knownPeers: Int
+        public let isSuspended: Bool
+    }
+
+    public func status() async throws -> Status {
+        try await swarm { swarm in
+            let machine = swarm.machine
+            return Status(
+                statistics: machine.statistics, connecting: machine.connecting, clientConnections: machine.clientConnections,
+                serverConnections: machine.serverConnections, topics: machine.topics, knownPeers: machine.peers.count,
+                isSuspended: machine.isSuspended)
+        }
+    }
+
+    /// Tells the swarm that the host's addresses changed: connections are probed and topics looked up again.
+    public func networkChanged() async throws {
+        try await swarm { swarm in swarm.command { machine, now in machine.networkChanged(now: now) } }
+    }
+
+    // MARK: Life
+
+    /// Unannounces, closes every connection, and goes silent.
+    public func suspend() async throws {
+        let promise = Promise<Bool>()
+        try await swarm { swarm in
+            guard !swarm.machine.isSuspended else { return promise.fulfil(true) }
+            self.waiters.withLock { $0.suspended.append(promise) }
+            swarm.command { machine, now in machine.suspend(now: now) }
+        }
+        _ = try await promise.value()
+    }
+
+    public func resume() async throws {
+        let promise = Promise<Bool>()
+        try await swarm { swarm in
+            guard swarm.machine.isSuspended else { return promise.fulfil(true) }
+            self.waiters.withLock { $0.resumed.append(promise) }
+            swarm.command { machine, now in machine.resume(now: now) }
+        }
+        _ = try await promise.value()
+    }
+
+    /// Leaves every topic, unannounces (unless forced), closes everything. Safe to call often.
+    public func destroy(force: Bool = false) async {
+        let promise = Promise<Bool>()
+        do {
+            try await swarm { swarm in
+                guard !swarm.machine.isDestroyed else { return promise.fulfil(true) }
+                self.waiters.withLock { $0.destroyed.append(promise) }
+                swarm.command { machine, now in machine.destroy(force: force, now: now) }
+            }
+            _ = try await promise.value()
+        } catch {
+            // The loop has ended, or our task was cancelled: then the node goes down without waiting for others.
+        }
+        await dht.destroy(force: true)
+        finish()
+    }
+
+    private func finish() {
+        sink.finish()
+        eventSink.finish()
+        let waiting = waiters.withLock { waiters in
+            defer { waiters = Waiters() }
+            return Array(waiters.flushes.values) + waiters.left.values.flatMap { $0 } + waiters.suspended + waiters.resumed
+                + waiters.destroyed
+        }
+        for promise in waiting { promise.fulfil(false) }
+    }
+
+    // MARK: On the loop
+
+    private func handle(_ event: SwarmEvent, _ driver: NodeDriver) {
+        switch event {
+        case .connection(let name, let key, let isInitiator, let topics):
+            guard let id = driver.swarm?.connection(name), let connection = driver.connections[id] else { return }
+            connection.didJoin(topics: topics)
+            driver.loggers.swarm.debug("connected", metadata: ["peer": "\(key)", "initiator": "\(isInitiator)"])
+            sink.yield(connection)
+        case .flushed(let token, let done):
+            let promise = waiters.withLock { waiters -> Promise<Bool>? in
+                if let promise = waiters.flushes.removeValue(forKey: token) { return promise }
+                waiters.flushed[token] = done
+                return nil
+            }
+            promise?.fulfil(done)
+        case .left(let topic): for promise in waiters.withLock({ $0.left.removeValue(forKey: topic) ?? [] }) { promise.fulfil(true) }
+        case .suspended: for promise in waiters.withLock({ exchange(&$0.suspended) }) { promise.fulfil(true) }
+        case .resumed: for promise in waiters.withLock({ exchange(&$0.resumed) }) { promise.fulfil(true) }
+        case .destroyed: for promise in waiters.withLock({ exchange(&$0.destroyed) }) { promise.fulfil(true) }
+        default: break
+        }
+        eventSink.yield(event)
+    }
+
+    private func exchange(_ list: inout [Promise<Bool>]) -> [Promise<Bool>] {
+        defer { list = [] }
+        return list
+    }
+}
