@@ -108,7 +108,9 @@ let package = Package(
         floor(
             "EncryptionChecks",
             ["Conformance", "CompactEncoding", "HyperCrypto", "Noise", "SecretStream", "Protomux", "BlindRelay"]),
-        floor("UDXChecks", ["Conformance", "UDX", "NetworkSimulator", "CompactEncoding"]),
+        floor(
+            "UDXChecks",
+            ["Conformance", "UDX", "NetworkSimulator", "CompactEncoding", "HyperCrypto", "PacketCapture", "StrictJSON"]),
         floor(
             "DHTChecks",
             ["Conformance", "DHTRPC", "HyperDHT", "HyperCrypto", "CompactEncoding", "NetworkSimulator", "UDX"]),
