@@ -3,7 +3,8 @@ import SansIO
 /// What the streams of one instance share: the time, the effects, the limits, the counters.
 final class Context {
     /// The reference's clock: whole milliseconds, moved once per call from outside.
-    var now: Int64 = 0
+    private(set) var now: Int64 = 0
+    private(set) var nowMicroseconds: Int64 = 0
     var limits: UDXLimits
     var transmits: [Transmit] = []
     private(set) var events: [UDXEvent] = []
@@ -19,6 +20,13 @@ final class Context {
     var closed: [Stream] = []
 
     init(limits: UDXLimits) { self.limits = limits }
+
+    /// Time never runs backwards.
+    func note(_ instant: Instant) {
+        guard instant.microseconds > nowMicroseconds else { return }
+        nowMicroseconds = instant.microseconds
+        now = instant.milliseconds
+    }
 
     func drop(_ reason: DropReason) { drops[reason.rawValue] &+= 1 }
 

@@ -6,9 +6,11 @@ struct RoundTripEstimator {
     private(set) var smoothed: Int64 = 0
     private(set) var variance: Int64 = 0
     private(set) var timeout: Int64 = 1000
-    /// Smallest sample of the last five minutes; nil before the first.
+    /// Smallest sample of the last five minutes, and the same in microseconds; nil before the first.
     private(set) var minimum: Int64?
+    private(set) var minimumMicroseconds: Int64?
     private var minimumFilter: WindowedFilter<Int64>
+    private var fineFilter: WindowedFilter<Int64>
 
     static let longest: Int64 = 30_000
     static let outlier: Int64 = 5000
@@ -16,6 +18,7 @@ struct RoundTripEstimator {
 
     init(at now: Int64) {
         minimumFilter = WindowedFilter(initial: .max, at: now, seeksMaximum: false)
+        fineFilter = minimumFilter
     }
 
     /// A sample that includes a suspended machine's sleep must not lead to an endless timeout.
@@ -27,7 +30,9 @@ struct RoundTripEstimator {
     }
 
     /// Only packets that were never retransmitted give samples.
-    mutating func add(_ sample: Int64, at now: Int64) {
+    mutating func add(_ sample: Int64, microseconds: Int64, at now: Int64) {
+        fineFilter.add(microseconds, at: now, window: RoundTripEstimator.minimumWindow)
+        minimumMicroseconds = fineFilter.best
         minimumFilter.add(sample, at: now, window: RoundTripEstimator.minimumWindow)
         minimum = minimumFilter.best
         if smoothed == 0 {

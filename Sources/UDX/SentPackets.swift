@@ -5,7 +5,9 @@ struct SentPacket {
     /// Header and payload as last sent, without padding.
     var datagram: [UInt8] = []
     var destination = Endpoint(.any, 0)
+    /// Milliseconds, for samples; and microseconds, for loss detection.
     var sentAt: Int64 = 0
+    var sentAtMicroseconds: Int64 = 0
     // Delivery state at the time of sending, for the rate sample (udx.md section 12.1).
     var delivered = 0
     var deliveredAt: Int64 = 0

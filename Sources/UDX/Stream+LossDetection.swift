@@ -22,15 +22,16 @@ extension Stream {
         delivery.acknowledged(packet, seq, in: &sample)
         let next = seq.advanced(by: 1)
         let roundTrip = rtt.clamped(context.now - packet.sentAt)
+        let fineRoundTrip = min(context.nowMicroseconds - packet.sentAtMicroseconds, (roundTrip + 1) * 1000)
         if !packet.wasRetransmitted {
-            rtt.add(roundTrip, at: context.now)
+            rtt.add(roundTrip, microseconds: fineRoundTrip, at: context.now)
             tailProbePermitted = true
         }
-        if !packet.wasRetransmitted || roundTrip >= rtt.minimum ?? .max {
-            rackRTT = roundTrip
+        if !packet.wasRetransmitted || fineRoundTrip >= rtt.minimumMicroseconds ?? .max {
+            rackRTT = fineRoundTrip
             sample.roundTrip = roundTrip
-            if isSentAfter(packet.sentAt, next, rackSentAt, rackNext) {
-                rackSentAt = packet.sentAt
+            if isSentAfter(packet.sentAtMicroseconds, next, rackSentAt, rackNext) {
+                rackSentAt = packet.sentAtMicroseconds
                 rackNext = next
             }
         }
@@ -43,9 +44,10 @@ extension Stream {
         bytesAcknowledged &+= UInt64(packet.payloadCount)
     }
 
+    /// Microseconds.
     private var reorderingWindow: Int64 {
         if !hasSeenReordering && (recovery != .open || sackedCount >= 3) { return 0 }
-        return min((rtt.minimum ?? .max) / 4, rtt.smoothed)
+        return (rtt.minimumMicroseconds ?? 0) / 4
     }
 
     private func markLost(_ seq: SequenceNumber) {
@@ -72,10 +74,10 @@ extension Stream {
         var cursor = inFlight.first
         while let seq = cursor {
             cursor = sent.next(after: seq, in: inFlight)
-            let sentAt = sent[seq].sentAt
+            let sentAt = sent[seq].sentAtMicroseconds
             if sentAt > rackSentAt { break }
             guard isSentAfter(rackSentAt, rackNext, sentAt, seq.advanced(by: 1)), zeroWindowProbe != seq else { continue }
-            let remaining = sentAt + rackRTT + window - context.now
+            let remaining = sentAt + rackRTT + window - context.nowMicroseconds
             if remaining <= 0 {
                 found += 1
                 if sent[seq].isSizeProbe { probesFound += 1 }
@@ -85,7 +87,7 @@ extension Stream {
             }
         }
         if found > probesFound && recovery == .open { startRecovery() }
-        return longest
+        return (longest + 999) / 1000
     }
 
     private func startRecovery() {
@@ -179,7 +181,7 @@ extension Stream {
                 sent.append(seq, to: &lost)
                 continue
             }
-            guard seq == sndUna || sent[seq].sentAt + rackRTT + window < context.now else { continue }
+            guard seq == sndUna || sent[seq].sentAtMicroseconds + rackRTT + window < context.nowMicroseconds else { continue }
             if sent[seq].timeouts >= deathAfter { return close(.timedOut) }
             if counts { sent[seq].timeouts += 1 }
             reducePathIfStuck(seq)

@@ -138,6 +138,7 @@ extension Stream {
             delivery.markAppLimited(inFlight: inFlight.count)
         }
         sent[seq].sentAt = context.now
+        sent[seq].sentAtMicroseconds = context.nowMicroseconds
         delivery.sending(&sent[seq], at: context.now, nothingOutstanding: !isOutstanding)
         if sent[seq].isLost {
             sent.remove(seq, from: &lost)

@@ -78,6 +78,7 @@ final class Stream {
     var recoveryMark = SequenceNumber.zero
     /// Packets above snd.una that SACK reported.
     var sackedCount = 0
+    // RACK counts in microseconds: on a path of less than a millisecond the reference's clock takes each packet of the same tick for lost.
     var rackRTT: Int64 = 0
     var rackSentAt: Int64 = -1
     var rackNext = SequenceNumber.zero

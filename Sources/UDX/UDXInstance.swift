@@ -85,7 +85,7 @@ public final class UDXInstance {
 
     // MARK: Time
 
-    func note(_ now: Instant) { context.now = max(context.now, now.milliseconds) }
+    func note(_ now: Instant) { context.note(now) }
 
     /// The time is `now`: fires timers, then ends the turn (partial packets leave, as the reference sends them at the end of an event-loop turn).
     public func advance(to now: Instant) {
