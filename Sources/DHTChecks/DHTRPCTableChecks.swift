@@ -15,6 +15,9 @@ enum DHTRPCTableChecks {
         Check("dht.idle", ["DHT-51"], .machine) { idle($0) },
     ]
 
+    /// A node that pings nobody on its own account for the next 35 s.
+    private static func quiet(_ exam: Examination) -> DHTRPCBench { Bench.persistent(exam.seed) { $0.draws.tick = 56 } }
+
     private static func hint(_ down: Endpoint) -> Request {
         var writer = Writer()
         writer.address(down)
@@ -23,7 +26,7 @@ enum DHTRPCTableChecks {
 
     private static func downHint(_ exam: Examination) {
         for laterTick in [true, false] {
-            let bench = Bench.persistent(exam.seed)
+            let bench = quiet(exam)
             let b = Bench.tester(2)
             bench.citizen(b)
             bench.introduce(b)
@@ -35,7 +38,7 @@ enum DHTRPCTableChecks {
             exam.equal("one PING", pings.map(\.command), [InternalCommand.ping.rawValue])
             exam.equal("a live node stays (later tick: \(laterTick))", bench.found(NodeID.of(b)), [b])
         }
-        let bench = Bench.persistent(exam.seed)
+        let bench = quiet(exam)
         let b = Bench.tester(2)
         bench.introduce(b)
         bench.run(.seconds(6))
@@ -56,7 +59,7 @@ enum DHTRPCTableChecks {
     }
 
     private static func remembered(_ exam: Examination) {
-        let bench = Bench.persistent(exam.seed)
+        let bench = quiet(exam)
         let liar = Bench.tester(2)
         let honest = Bench.tester(3)
         let anonymous = Bench.tester(4)
@@ -97,7 +100,7 @@ enum DHTRPCTableChecks {
 
     private static func fullRow(_ exam: Examination) {
         for isOldestAlive in [true, false] {
-            let bench = Bench.persistent(exam.seed)
+            let bench = quiet(exam)
             let testers = rowOfTesters(21)
             let newcomer = testers[20]
             for tester in testers { bench.citizen(tester) }
@@ -121,7 +124,7 @@ enum DHTRPCTableChecks {
 
     /// In the tick in which all twenty were heard nobody is asked, and the newcomer is dropped.
     private static func fullRowInOneTick(_ exam: Examination) {
-        let bench = Bench.persistent(exam.seed)
+        let bench = quiet(exam)
         for tester in rowOfTesters(21) {
             bench.citizen(tester)
             bench.send(
