@@ -25,7 +25,8 @@ extension DHTRPCNode {
 
     /// Starts a check; its end continues the bootstrap, if that waits for it.
     func checkNetwork(onlyFirewall: Bool) {
-        guard isEphemeral, networkCheck == nil else { return networkChecked(false) }
+        guard networkCheck == nil else { return }
+        guard isEphemeral, !onlyFirewall || isFirewalled else { return networkChecked(false) }
         if !onlyFirewall {
             stableTicks = Ticks.moreStable
             lastCheckedHost = natSampler.host
@@ -82,6 +83,8 @@ extension DHTRPCNode {
     }
 
     private func networkIsOpen(_ sampler: NATSampler) {
+        // A sampler of its own was filled only where a firewall check was made.
+        let isFirewallProven = isFirewalled
         guard let check = networkCheck else { return }
         isFirewalled = false
         guard isEphemeral, natSampler.endpoint == check.sampledAddress, let address = sampler.endpoint,
@@ -90,6 +93,7 @@ extension DHTRPCNode {
         if !check.onlyFirewall { isEphemeral = false }
         let before = natSampler.endpoint
         natSampler = sampler
+        if isFirewallProven { nonPersistentSamples = [] }
         if before != natSampler.endpoint { events.append(.natUpdate(host: sampler.host, port: sampler.port)) }
         adopt(NodeID.of(address))
         if !check.onlyFirewall { events.append(.persistent(id: table.id)) }

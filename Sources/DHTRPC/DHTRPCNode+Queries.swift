@@ -88,7 +88,7 @@ extension DHTRPCNode {
         switch query.seen[endpoint] {
         case .done: return isCloser
         case .down:
-            if let referrer { sendDownHint(to: referrer, about: endpoint) }
+            if let referrer { sendDownHint(query, to: referrer, about: endpoint) }
             return isCloser
         case .pending(var referrers):
             if let referrer, referrers.count < RoutingTable.k {
@@ -185,7 +185,7 @@ extension DHTRPCNode {
         /// DHT-43: everybody who referred us to it is told.
         if failure == .timeout {
             if case .pending(let referrers)? = query.seen[destination] {
-                for referrer in referrers { sendDownHint(to: referrer, about: destination) }
+                for referrer in referrers { sendDownHint(query, to: referrer, about: destination) }
             }
             query.seen[destination] = .down
         }
@@ -194,7 +194,7 @@ extension DHTRPCNode {
 
     // MARK: Down hints
 
-    func sendDownHint(to referrer: Endpoint, about down: Endpoint) {
+    private func sendDownHint(_ query: Query, to referrer: Endpoint, about down: Endpoint) {
         guard config.sendsDownHints, !Mutation.dhtRPC(43).isActive else { return }
         /// DHT-44.
         if let limit = config.downHintsPerTick, downHintsSent >= limit, !Mutation.dhtRPC(44).isActive { return }
@@ -205,7 +205,8 @@ extension DHTRPCNode {
         options.isInternal = true
         options.value = writer.bytes
         options.id = NodeID.of(referrer)
-        makeRequest(to: referrer, command: InternalCommand.downHint.rawValue, options, for: .none)
+        let number = makeRequest(to: referrer, command: InternalCommand.downHint.rawValue, options, for: .none)
+        if requests[number] != nil { query.hints.append(number) }
     }
 
     // MARK: End
@@ -268,7 +269,7 @@ extension DHTRPCNode {
     func drop(_ id: QueryID) {
         guard let query = queries.removeValue(forKey: id) else { return }
         statistics.queriesActive -= 1
-        for number in query.inFlight { end(number) }
+        for number in query.inFlight + query.hints { end(number) }
         if query.phase == .committing {
             for (number, request) in requests.sorted(by: { $0.key < $1.key }) {
                 if case .commit(id) = request.purpose { end(number) }

@@ -19,9 +19,11 @@ extension DHTRPCNode {
         lastTick = now
         nextTick = now + Ticks.interval
         if gap > Ticks.sleeping { wokeUp() } else { tick &+= 1 }
-        downHintsSent = 0
-        if health.tick(responses: statistics.responses, timeouts: statistics.timeouts) {
-            events.append(.networkUpdate(health.health))
+        defer {
+            downHintsSent = 0
+            if health.tick(responses: statistics.responses, timeouts: statistics.timeouts) {
+                events.append(.networkUpdate(health.health))
+            }
         }
         guard isBootstrapped else { return }
         if isAdaptive, isEphemeral {
@@ -44,7 +46,10 @@ extension DHTRPCNode {
         guard let oldest = table.oldest else { return refresh() }
         var count = requests.count > 2 ? 3 : 5
         if tick - oldest.pinged < Ticks.recent { count = 2 }
-        for node in table.oldestFirst(count) where node.pinged != tick { check(node.id, at: node.endpoint) }
+        for node in table.oldestFirst(count) {
+            if node.pinged == tick { break }
+            check(node.id, at: node.endpoint)
+        }
     }
 
     /// A background search around a random node that we know.

@@ -75,6 +75,8 @@ final class Query {
     private var distances: [Bytes32] = []
     /// Numbers of the requests in flight, sorted.
     var inFlight: [UInt64] = []
+    /// DOWN_HINTs that the query sent; they end with it.
+    var hints: [UInt64] = []
     var slow = 0
     var isSlowed = false
     var fromTable = false
