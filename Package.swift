@@ -113,7 +113,10 @@ let package = Package(
             ["Conformance", "UDX", "NetworkSimulator", "CompactEncoding", "HyperCrypto", "PacketCapture", "StrictJSON"]),
         floor(
             "DHTChecks",
-            ["Conformance", "DHTRPC", "HyperDHT", "HyperCrypto", "CompactEncoding", "NetworkSimulator", "UDX"]),
+            [
+                "Conformance", "DHTRPC", "HyperDHT", "HyperCrypto", "CompactEncoding", "NetworkSimulator", "UDX", "Noise", "Protomux",
+                "BlindRelay",
+            ]),
         floor("SwarmChecks", ["Conformance", "HyperswarmCore", "HyperDHT", "NetworkSimulator"]),
         floor("TraceChecks", ["Conformance", "Dissection", "PacketCapture"]),
         floor("Simulations", ["SansIO", "NetworkSimulator", "UDX"]),
