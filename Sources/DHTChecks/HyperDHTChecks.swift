@@ -1,8 +1,9 @@
 import Conformance
 
-/// The catalogue's share of HyperDHT.
+/// The catalogue's share of HyperDHT, besides the golden exchanges.
 public enum HyperDHTChecks {
     public static let suite = CheckSuite(
-        layer: "hyperdht", checks: HyperDHTVectors.checks + HyperDHTConnectChecks.checks,
-        mutants: HyperDHTMutants.mutants)
+        layer: "hyperdht",
+        checks: HyperDHTVectors.checks + HyperDHTMachineChecks.checks + HyperDHTConnectChecks.checks + HyperDHTConnectionChecks.checks
+            + HyperDHTRelayChecks.checks, mutants: HyperDHTMutants.mutants)
 }

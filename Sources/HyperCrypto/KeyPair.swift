@@ -1,5 +1,6 @@
 import CSodium
 import CompactEncoding
+import SansIO
 
 /// An Ed25519 key pair in libsodium's form. It signs records and does Noise's Diffie-Hellman.
 public struct KeyPair: Hashable, Sendable {
@@ -10,6 +11,7 @@ public struct KeyPair: Hashable, Sendable {
     /// Derives the pair from a 32-byte seed; nil for another length. HDHT-1.
     public init?(seed: [UInt8]) {
         guard seed.count == 32 else { return nil }
+        let seed = Mutation.hyperDHT(1).isActive ? Blake2b.hash256(seed).bytes : seed
         var publicKey = [UInt8](repeating: 0, count: 32)
         var secretKey = [UInt8](repeating: 0, count: 64)
         guard crypto_sign_seed_keypair(&publicKey, &secretKey, seed) == 0, let key = Bytes32(publicKey) else { return nil }

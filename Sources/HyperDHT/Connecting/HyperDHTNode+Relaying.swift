@@ -35,7 +35,7 @@ extension HyperDHTNode {
     private func connectToRelay(_ link: RelayLink, keepAlive: Interval) {
         statistics.relaying.attempts += 1
         /// HDHT-69, RELAY-10.
-        let wait = Mutation.hyperDHT(69).isActive ? Interval.seconds(600) : BlindRelay.pairingTimeout
+        let wait = Mutation.hyperDHT(69).isActive || Mutation.blindRelay(10).isActive ? Interval.seconds(600) : BlindRelay.pairingTimeout
         link.timer = timers.set(now + wait, .relayTimeout(link.owner))
         var options = ConnectOptions()
         options.relayKeepAlive = Mutation.blindRelay(15).isActive ? .zero : keepAlive
@@ -197,7 +197,10 @@ extension HyperDHTNode {
         for event in channel.mux.takeEvents() {
             switch channel.role {
             case .client(let client): client.receive(event)
-            case .server(let session): relayServer.receive(event, from: session, at: now)
+            case .server(let session):
+                /// HDHT-67.
+                if Mutation.hyperDHT(67).isActive, case .message(_, Unpair.type, _) = event { continue }
+                relayServer.receive(event, from: session, at: now)
             }
         }
         if case .client(let client) = channel.role, let owner = connection.relayFor {
@@ -260,7 +263,8 @@ extension HyperDHTNode {
             return
         }
         try? udx.relay(initiator, to: responder)
-        try? udx.relay(responder, to: initiator)
+        /// HDHT-66.
+        if !Mutation.hyperDHT(66).isActive { try? udx.relay(responder, to: initiator) }
         relayStreams.insert(initiator)
         relayStreams.insert(responder)
         relayServer.activate(link, initiatorStream: initiator.rawValue, responderStream: responder.rawValue)
@@ -274,6 +278,9 @@ extension HyperDHTNode {
         relayServer.streamClosed(stream.rawValue)
         serveRelayEvents()
     }
+
+    /// Whether a relayed connection of ours is the pairing's initiator; nil if it is not relayed.
+    public func isPairingInitiator(_ id: ConnectionID) -> Bool? { connections[id]?.relay?.isInitiator }
 
     /// Links that others have through this node, and pairings that wait.
     public var relayCounts: (links: Int, pending: Int) { (relayServer.linkCount, relayServer.pendingCount) }

@@ -157,6 +157,8 @@ public struct NoisePayload: Hashable, Sendable, CompactCodable {
                 | (secretStream != nil ? 16 : 0) | (relayThrough != nil ? 32 : 0) | (relayAddresses != nil ? 64 : 0))
         writer.uint(error.rawValue)
         writer.uint(firewall.rawValue)
+        /// HDHT-46. The order of the fields is fixed.
+        if Mutation.hyperDHT(46).isActive, let relayAddresses { writer.array(relayAddresses) { $0.address($1) } }
         if let holepunch {
             writer.uint(holepunch.id)
             writer.array(holepunch.relays) {
@@ -179,6 +181,6 @@ public struct NoisePayload: Hashable, Sendable, CompactCodable {
             writer.fixed32(relayThrough.publicKey)
             writer.fixed32(relayThrough.token)
         }
-        if let relayAddresses { writer.array(relayAddresses) { $0.address($1) } }
+        if let relayAddresses, !Mutation.hyperDHT(46).isActive { writer.array(relayAddresses) { $0.address($1) } }
     }
 }

@@ -120,7 +120,7 @@ public struct RecordStore: Sendable {
     /// HDHT-3, HDHT-4.
     private func findPeer(_ request: StoreRequest, _ router: inout RouteTable) -> StoreAnswer {
         guard let target = request.target else { return Mutation.hyperDHT(4).isActive ? RecordStore.found(nil) : .silence }
-        if Mutation.hyperDHT(3).isActive { return RecordStore.found(router.route(target)?.record ?? []) }
+        if Mutation.hyperDHT(3).isActive { return .reply(value: router.route(target)?.record, token: false, closerNodes: true) }
         return RecordStore.found(router.route(target)?.record)
     }
 
