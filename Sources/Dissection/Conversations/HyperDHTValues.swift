@@ -55,7 +55,7 @@ extension TraceDissector {
 
     private func checkResponseToken(_ response: Response, _ index: Int) {
         guard let token = response.token, let range = range(of: "token", index) else { return }
-        if let origin = tokens[token], origin.host == result.packets[index].packet.destination.address {
+        if let origin = tokens[token], origin.host == knowledge.publicAddress(of: result.packets[index].packet.destination.address) {
             accept(token: range, index)
         } else if knowsSecrets(of: result.packets[index].packet.source) {
             refuse(
@@ -66,7 +66,7 @@ extension TraceDissector {
 
     private func checkRequestToken(_ request: Request, _ index: Int, _ exchange: Int?) {
         guard let token = request.token, let range = range(of: "token", index) else { return }
-        if let origin = tokens[token], origin.host == result.packets[index].packet.source.address {
+        if let origin = tokens[token], origin.host == knowledge.publicAddress(of: result.packets[index].packet.source.address) {
             accept(token: range, index)
             return
         }

@@ -22,9 +22,20 @@ public struct Knowledge: Sendable {
     /// Hash of what an application received, by its length: SHA-256 in hexadecimal (events of plain streams).
     public internal(set) var receivedHashes: [(bytes: Int, sha256: String)] = []
 
+    /// Public address of a host behind a NAT, by its private one.
+    public internal(set) var publicAddresses: [IPAddress: IPAddress] = [:]
+
     public init() {}
 
+    /// How the public network sees this host.
+    public func publicAddress(of host: IPAddress) -> IPAddress { publicAddresses[host] ?? host }
+
     public init(_ bundle: TraceBundle) {
+        for member in bundle.manifest?.topology?.object?.members ?? [] {
+            if let lan = member.value["lan"]?.string.flatMap({ IPAddress($0) }), let wan = member.value["wan"]?.string.flatMap({ IPAddress($0) }) {
+                publicAddresses[lan] = wan
+            }
+        }
         for peer in bundle.manifest?.peers ?? [] {
             if let seed = peer.seed, let pair = KeyPair(seed: seed.bytes) { add(pair) }
             if let key = peer.publicKey { add(key: key) }

@@ -71,8 +71,8 @@ final class TraceDissector {
     private func prepareTokens() {
         var hosts: Set<IPAddress> = []
         for packet in result.packets {
-            hosts.insert(packet.packet.source.address)
-            hosts.insert(packet.packet.destination.address)
+            hosts.insert(knowledge.publicAddress(of: packet.packet.source.address))
+            hosts.insert(knowledge.publicAddress(of: packet.packet.destination.address))
         }
         guard hosts.count <= 4096 else { return }
         for record in knowledge.tokenSecrets {
