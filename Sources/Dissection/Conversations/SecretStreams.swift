@@ -40,7 +40,6 @@ extension TraceDissector {
                     flow: flow, from: stream.from, to: stream.to, isFromInitiator: key.isFromInitiator, handshakeHash: key.handshakeHash)
                 read(stream, key, from: 0, &trace)
                 openMessages(flow, key, &trace)
-                followProtomux(&trace)
                 result.secretStreams.append(trace)
                 closeRest(flow, "a stream whose frames could not be opened")
             } else if looksEncrypted(flow) {
@@ -50,6 +49,7 @@ extension TraceDissector {
             }
         }
         followTCP()
+        followProtomux()
     }
 
     private func directionKeys() -> [UInt32: DirectionKey] {
@@ -316,7 +316,6 @@ extension TraceDissector {
                 var trace = SecretStreamTrace(
                     flow: nil, from: stream.from, to: stream.to, isFromInitiator: sentByInitiator, handshakeHash: record.hash)
                 read(stream, DirectionKey(key: key, isFromInitiator: sentByInitiator, handshakeHash: record.hash), from: offset, &trace)
-                followProtomux(&trace)
                 result.secretStreams.append(trace)
                 return true
             }
