@@ -118,8 +118,13 @@ let package = Package(
                 "BlindRelay",
             ]),
         floor("SwarmChecks", ["Conformance", "HyperswarmCore", "HyperDHT", "NetworkSimulator"]),
-        floor("TraceChecks", ["Conformance", "Dissection", "PacketCapture"]),
         floor("Simulations", ["SansIO", "NetworkSimulator", "UDX"]),
+        floor(
+            "TraceChecks",
+            [
+                "Conformance", "Dissection", "PacketCapture", "KeyLog", "SansIO", "CompactEncoding", "HyperCrypto", "UDX", "DHTRPC", "HyperDHT",
+                "StrictJSON", "Noise", "SecretStream", "Protomux", "BlindRelay",
+            ]),
         floor("Fuzzing", ["SansIO", "CompactEncoding", "UDX", "DHTRPC", "HyperDHT", "Noise", "SecretStream", "Protomux", "BlindRelay"]),
 
         // Floor 5: tools.
