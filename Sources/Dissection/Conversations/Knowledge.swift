@@ -32,7 +32,9 @@ public struct Knowledge: Sendable {
 
     public init(_ bundle: TraceBundle) {
         for member in bundle.manifest?.topology?.object?.members ?? [] {
-            if let lan = member.value["lan"]?.string.flatMap({ IPAddress($0) }), let wan = member.value["wan"]?.string.flatMap({ IPAddress($0) }) {
+            if let lan = member.value["lan"]?.string.flatMap({ IPAddress($0) }),
+                let wan = member.value["wan"]?.string.flatMap({ IPAddress($0) })
+            {
                 publicAddresses[lan] = wan
             }
         }

@@ -26,7 +26,8 @@ extension TraceDissector {
             opens = open
         default: return false
         }
-        return opens.localID > 0 && opens.localID < 1 << 20 && !opens.protocolName.isEmpty && !opens.protocolName.unicodeScalars.contains("\u{fffd}")
+        return opens.localID > 0 && opens.localID < 1 << 20 && !opens.protocolName.isEmpty
+            && !opens.protocolName.unicodeScalars.contains("\u{fffd}")
     }
 
     private func readPlaintexts(_ index: Int) {

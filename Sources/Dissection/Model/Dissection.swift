@@ -49,7 +49,11 @@ public struct Dissection: Sendable {
 
     /// Reads one of a bundle's captures ("client" and "server" sides have their own).
     public init(_ bundle: TraceBundle, capture: Capture) {
-        let dissector = TraceDissector(name: bundle.name, capture: capture, keyLog: bundle.keyLog, knowledge: Knowledge(bundle))
-        self = dissector.run()
+        self.init(name: bundle.name, capture: capture, keyLog: bundle.keyLog, knowledge: Knowledge(bundle))
+    }
+
+    /// As above, with knowledge that was gathered before: for whoever dissects many variants of one bundle.
+    public init(name: String, capture: Capture, keyLog: KeyLog?, knowledge: Knowledge) {
+        self = TraceDissector(name: name, capture: capture, keyLog: keyLog, knowledge: knowledge).run()
     }
 }

@@ -1,0 +1,118 @@
+import CompactEncoding
+import DHTRPC
+import Dissection
+import HyperCrypto
+import HyperDHT
+import PacketCapture
+import SansIO
+import StrictJSON
+import UDX
+
+/// A dissected capture with the indices that rules need.
+struct TraceContext {
+    let bundle: TraceBundle
+    let dissection: Dissection
+    let knowledge: Knowledge
+    /// Addresses that packets came from or went to, or that the manifest names.
+    let endpoints: Set<Endpoint>
+    let streamIDs: Set<UInt32>
+    /// Exchange of each request and response, by packet index.
+    let exchangeOf: [Int: Int]
+    let flowOf: [Int: Int]
+    /// How often each target stands in requests, retransmissions and relayed legs left out.
+    let targetUses: [Bytes32: Int]
+    /// How often each address stands in lists of closer nodes.
+    let listedNodes: [Endpoint: Int]
+    /// 32-byte values that stand to reason as targets.
+    let targets: Set<Bytes32>
+    /// Integers in the recorded calls, by key.
+    let integers: [String: Set<Int64>]
+
+    var packets: [DissectedPacket] { dissection.packets }
+
+    init(_ bundle: TraceBundle, capture: Capture? = nil) {
+        self.init(bundle, capture: capture ?? bundle.capture, knowledge: Knowledge(bundle), integers: TraceContext.integers(bundle))
+    }
+
+    init(_ bundle: TraceBundle, capture: Capture, knowledge: Knowledge, integers: [String: Set<Int64>]) {
+        self.bundle = bundle
+        self.knowledge = knowledge
+        self.integers = integers
+        dissection = Dissection(name: bundle.name, capture: capture, keyLog: bundle.keyLog, knowledge: knowledge)
+        var endpoints: Set<Endpoint> = []
+        for other in [capture] + bundle.extraCaptures.map(\.capture) + [bundle.capture] {
+            for packet in other.packets {
+                endpoints.insert(packet.source)
+                endpoints.insert(packet.destination)
+            }
+        }
+        for peer in knowledge.peers {
+            for port in [peer.serverPort, peer.clientPort, peer.port] {
+                if let host = peer.host, let port { endpoints.insert(Endpoint(host, port)) }
+            }
+        }
+        self.endpoints = endpoints
+        var exchangeOf: [Int: Int] = [:]
+        var targetUses: [Bytes32: Int] = [:]
+        for (number, exchange) in dissection.exchanges.enumerated() {
+            for index in exchange.requests { exchangeOf[index] = number }
+            if let response = exchange.response { exchangeOf[response] = number }
+            for index in exchange.duplicateResponses { exchangeOf[index] = number }
+            if let target = exchange.target { targetUses[target, default: 0] += 1 }
+        }
+        self.exchangeOf = exchangeOf
+        self.targetUses = targetUses
+        var flowOf: [Int: Int] = [:]
+        for (number, flow) in dissection.flows.enumerated() { for index in flow.packets { flowOf[index] = number } }
+        self.flowOf = flowOf
+        var listed: [Endpoint: Int] = [:]
+        var ids: Set<UInt32> = Set(knowledge.plainStreams.map { $0.streamID.rawValue })
+        for entry in bundle.keyLog?.entries ?? [] {
+            if case .secretStream(let record) = entry.record, let udx = record.udx { ids.formUnion([udx.localID, udx.remoteID]) }
+        }
+        for packet in dissection.packets {
+            if case .response(let response) = packet.message { for node in response.closerNodes { listed[node, default: 0] += 1 } }
+            for unit in packet.units where !unit.isWire {
+                switch unit.layer {
+                case .noisePayload:
+                    if let id = (try? NoisePayload(decoding: unit.bytes))?.udx?.id { ids.insert(UInt32(truncatingIfNeeded: id)) }
+                case .blindRelay:
+                    if let field = unit.field("streamID"), case .uint(let id) = field.value { ids.insert(UInt32(truncatingIfNeeded: id)) }
+                default: break
+                }
+            }
+        }
+        listedNodes = listed
+        streamIDs = ids
+        var targets = knowledge.values
+        for endpoint in endpoints { targets.insert(NodeID.of(endpoint)) }
+        targets.formUnion(knowledge.keysByTarget.keys)
+        self.targets = targets
+    }
+
+    /// The exchange's request message.
+    func request(_ exchange: Exchange) -> Request? {
+        if case .request(let request) = packets[exchange.request].message { request } else { nil }
+    }
+
+    func number(_ index: Int) -> Int { packets.indices.contains(index) ? packets[index].number : 0 }
+
+    /// Offset of a field in a packet's payload.
+    func offset(_ index: Int, _ field: String, layer: Layer) -> Int? {
+        packets[index].units.first { $0.isWire && $0.layer == layer }?.field(field)?.range.lowerBound
+    }
+
+    static func integers(_ bundle: TraceBundle) -> [String: Set<Int64>] {
+        var result: [String: Set<Int64>] = [:]
+        func collect(_ json: JSON) {
+            json.array?.forEach(collect)
+            for member in json.object?.members ?? [] {
+                if let number = member.value.integer { result[member.key, default: []].insert(number) }
+                collect(member.value)
+            }
+        }
+        for input in bundle.inputs { if case .call(_, _, _, let arguments) = input.kind { arguments.forEach(collect) } }
+        for event in bundle.events { collect(.object(event.details)) }
+        return result
+    }
+}
