@@ -113,6 +113,10 @@ enum HyperDHTRules {
                 report.check(
                     "hyperdht.peer-address", message.peerAddress == answer.requester, number, "hyperdht.peerAddress", peerAt,
                     "the peer address is not the server's, \(answer.requester)")
+            } else if isPartial(context), let peer = message.peerAddress {
+                report.check(
+                    "hyperdht.peer-address", context.endpoints.contains(peer), number, "hyperdht.peerAddress", peerAt,
+                    "\(peer) is nobody's address")
             } else {
                 report.check(
                     "hyperdht.peer-address", message.peerAddress == nil, number, "hyperdht.peerAddress", peerAt,

@@ -9,7 +9,7 @@ import UDX
 
 extension TraceDissector {
     /// The key of one direction, and whose it is.
-    private struct DirectionKey {
+    struct DirectionKey {
         let key: Bytes32
         let isFromInitiator: Bool
         let handshakeHash: [UInt8]
@@ -52,7 +52,7 @@ extension TraceDissector {
         followProtomux()
     }
 
-    private func directionKeys() -> [UInt32: DirectionKey] {
+    func directionKeys() -> [UInt32: DirectionKey] {
         var keys: [UInt32: DirectionKey] = [:]
         for entry in keyLog?.entries ?? [] {
             guard case .secretStream(let record) = entry.record, let ids = record.udx else { continue }

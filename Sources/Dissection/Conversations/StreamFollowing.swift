@@ -128,27 +128,53 @@ extension TraceDissector {
     }
 
     /// A relay changes the four bytes of the id and nothing else. udx.md section 16.
+    ///
+    /// Two flows are legs of one stream if the key log gives both the same keys, or if nearly all packets of the second are copies.
     private func findRelayedCopies() {
-        var flowOf: [Int: Int] = [:]
-        for (number, flow) in result.flows.enumerated() { for index in flow.packets { flowOf[index] = number } }
-        var recent: [[UInt8]: [Int]] = [:]
-        for index in flowOf.keys.sorted() {
-            var bytes = result.packets[index].packet.payload
-            guard bytes.count >= PacketHeader.size else { continue }
-            bytes.replaceSubrange(4..<8, with: [0, 0, 0, 0])
-            let source = result.packets[index].packet.source
-            if let original = recent[bytes]?.last(where: {
-                result.packets[$0].packet.destination == source && flowOf[$0] != flowOf[index] && result.packets[$0].relayedCopyOf == nil
-                    && result.packets[index].packet.timeNanoseconds - result.packets[$0].packet.timeNanoseconds < 5_000_000_000
-            }), let from = flowOf[original], let to = flowOf[index],
-                result.flows[to].relayedFrom == nil || result.flows[to].relayedFrom == from,
-                result.flows[from].reverse != to
-            {
-                result.packets[index].relayedCopyOf = result.packets[original].number
-                result.packets[index].labels.append("relayed copy of \(result.packets[original].number)")
-                result.flows[to].relayedFrom = from
+        let keys = directionKeys()
+        for outgoing in result.flows.indices {
+            for incoming in result.flows.indices where incoming != outgoing && result.flows[outgoing].relayedFrom == nil {
+                let (a, b) = (result.flows[incoming], result.flows[outgoing])
+                guard a.to.address == b.from.address, a.reverse != outgoing, a.relayedFrom == nil, let first = a.packets.first,
+                    let begin = b.packets.first, first < begin
+                else { continue }
+                let copies = copies(of: a, in: b)
+                guard !copies.isEmpty else { continue }
+                if let one = keys[a.streamID.rawValue], let other = keys[b.streamID.rawValue] {
+                    guard one.handshakeHash == other.handshakeHash, one.isFromInitiator == other.isFromInitiator else { continue }
+                } else {
+                    // Bare acknowledgements look alike in many streams: something with a payload must be among the copies.
+                    let hasContent = copies.contains { result.packets[$0.copy].packet.payload.count > PacketHeader.size + 16 }
+                    guard hasContent, copies.count * 10 >= b.packets.count * 9 else { continue }
+                }
+                result.flows[outgoing].relayedFrom = incoming
+                for (original, copy) in copies {
+                    result.packets[copy].relayedCopyOf = result.packets[original].number
+                    result.packets[copy].labels.append("relayed copy of \(result.packets[original].number)")
+                }
             }
-            recent[bytes, default: []].append(index)
         }
+    }
+
+    /// Pairs of packets that differ in the id alone, each original once, in order.
+    private func copies(of incoming: UDXFlow, in outgoing: UDXFlow) -> [(original: Int, copy: Int)] {
+        func anonymous(_ index: Int) -> [UInt8] {
+            var bytes = result.packets[index].packet.payload
+            if bytes.count >= 8 { bytes.replaceSubrange(4..<8, with: [0, 0, 0, 0]) }
+            return bytes
+        }
+        var waiting: [[UInt8]: [Int]] = [:]
+        var found: [(original: Int, copy: Int)] = []
+        var next = 0
+        for copy in outgoing.packets {
+            while next < incoming.packets.count, incoming.packets[next] < copy {
+                waiting[anonymous(incoming.packets[next]), default: []].append(incoming.packets[next])
+                next += 1
+            }
+            let bytes = anonymous(copy)
+            // The latest of equal ones: earlier ones may have been lost before the legs were joined.
+            if let original = waiting[bytes]?.popLast() { found.append((original, copy)) }
+        }
+        return found
     }
 }
