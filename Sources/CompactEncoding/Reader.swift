@@ -199,7 +199,8 @@ public struct Reader {
             offset += count
             return value + 251
         }
-        let exponent = try lexicographic(field)
+        // The exponent is 21 at most, so always one byte; a longer form would let a peer choose the depth of a recursion.
+        let exponent = try littleEndian(1, field)
         try need(6, field)
         var mantissa: UInt64 = 0
         for shift in 0..<6 { mantissa = mantissa << 8 | UInt64(bytes[offset + shift]) }

@@ -2,7 +2,7 @@ import Conformance
 
 /// This target's share of the catalogue: one suite a layer.
 public enum DHTChecks {
-    public static let suites: [CheckSuite] = [DHTRPCSuite.suite, HyperDHTChecks.suite]
+    public static let suites: [CheckSuite] = [DHTRPCSuite.suite, HyperDHTChecks.suite, NoiseServerChecks.suite]
 
     /// As `suites`, with a check for each golden exchange that this corpus holds.
     public static func suites(in corpus: Corpus) -> [CheckSuite] {

@@ -38,7 +38,8 @@ extension HyperDHTNode {
                 pattern: .ik, isInitiator: false, prologue: Namespace.peerHandshake.bytes, staticKeys: server.keyPair, entropy: entropy,
                 context: handshake.number)
             let plaintext = try state.read(handshake.noise)
-            guard let decoded = try? NoisePayload(decoding: plaintext) else {
+            /// NOISE-16. Valid Noise around what is no payload: silence.
+            guard let decoded = (try? NoisePayload(decoding: plaintext)) ?? (Mutation.noise(16).isActive ? NoisePayload() : nil) else {
                 statistics.drop(.undecodablePayload)
                 return silence(server, handshake)
             }
