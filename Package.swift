@@ -115,7 +115,7 @@ let package = Package(
             "DHTChecks",
             [
                 "Conformance", "DHTRPC", "HyperDHT", "HyperCrypto", "CompactEncoding", "NetworkSimulator", "UDX", "Noise", "Protomux",
-                "BlindRelay",
+                "BlindRelay", "PacketCapture", "KeyLog", "StrictJSON",
             ]),
         floor("SwarmChecks", ["Conformance", "HyperswarmCore", "HyperDHT", "NetworkSimulator"]),
         floor("Simulations", ["SansIO", "NetworkSimulator", "UDX"]),
