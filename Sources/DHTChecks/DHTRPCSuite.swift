@@ -5,6 +5,6 @@ enum DHTRPCSuite {
     static let suite = CheckSuite(
         layer: "dht-rpc",
         checks: DHTRPCVectors.checks + DHTRPCAnswerChecks.checks + DHTRPCTableChecks.checks + DHTRPCRequestChecks.checks
-            + DHTRPCQueryChecks.checks + DHTRPCLifeChecks.checks,
+            + DHTRPCQueryChecks.checks + DHTRPCLifeChecks.checks + DHTRPCReplayChecks.checks,
         mutants: DHTRPCMutants.mutants)
 }
