@@ -5,5 +5,5 @@ public enum HyperDHTChecks {
     public static let suite = CheckSuite(
         layer: "hyperdht",
         checks: HyperDHTVectors.checks + HyperDHTMachineChecks.checks + HyperDHTConnectChecks.checks + HyperDHTConnectionChecks.checks
-            + HyperDHTRelayChecks.checks, mutants: HyperDHTMutants.mutants)
+            + HyperDHTRelayChecks.checks + HyperDHTPunchChecks.checks + HyperDHTHostileChecks.checks, mutants: HyperDHTMutants.mutants)
 }

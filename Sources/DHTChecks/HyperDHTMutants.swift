@@ -63,7 +63,7 @@ enum HyperDHTMutants {
         Mutant("HDHT-51", .hyperDHT(51), "Tokens are given through any relay."),
         Mutant("HDHT-52", .hyperDHT(52), "The client's token is not echoed."),
         Mutant("HDHT-53", .hyperDHT(53), "The server does not answer probes."),
-        Mutant("HDHT-54", .hyperDHT(54), "The mode of a handshake's answer is not looked at."),
+        Mutant("HDHT-54", .hyperDHT(54), "A relay whose answer comes from elsewhere is asked again."),
         Mutant("HDHT-55", .hyperDHT(55), "Each relay gets a message 1 of its own."),
         Mutant("HDHT-56", .hyperDHT(56), "An open server's loopback address is taken."),
         Mutant("HDHT-57", .hyperDHT(57), "A server that offers no relays is given up."),

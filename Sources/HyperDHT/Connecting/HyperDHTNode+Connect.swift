@@ -202,7 +202,7 @@ extension HyperDHTNode {
         attempt.requests.remove(requestID)
         /// HDHT-54. An answer counts only from the node that was asked, as a REPLY with a Noise message.
         guard let message = response.value.flatMap({ try? HandshakeMessage(decoding: $0) }),
-            message.mode == .reply || Mutation.hyperDHT(54).isActive, response.from == relay || Mutation.hyperDHT(54).isActive,
+            message.mode == .reply, response.from == relay,
             !message.noise.isEmpty
         else {
             statistics.drop(.foreignReply)

@@ -42,6 +42,7 @@ extension HyperDHTNode {
         case .passiveConnect(let id): passiveConnectTimedOut(id)
         case .connectPause(let id): connectPauseOver(id)
         case .prepunch(let server, let handshake): prepunchTimedOut(server, handshake)
+        case .firewallQuestion(let server, let handshake): firewallUnanswered(server, handshake)
         case .clearHandshake(let server, let handshake): clearHandshake(server, handshake)
         case .announcer(let server): announcerTick(server)
         case .relayTimeout(let owner): relayTimedOut(owner)
@@ -63,7 +64,7 @@ extension HyperDHTNode {
         options.token = token
         options.socket = socket
         // HDHT-54. A relay whose answer comes from elsewhere is given up.
-        options.endsOnForeignAnswer = command == .peerHandshake || command == .peerHolepunch
+        options.endsOnForeignAnswer = (command == .peerHandshake || command == .peerHolepunch) && !Mutation.hyperDHT(54).isActive
         let id = rpc.request(to: destination, command: command.rawValue, options: options)
         requests[id] = purpose
         return id

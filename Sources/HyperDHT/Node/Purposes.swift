@@ -11,6 +11,8 @@ enum TimerPurpose {
     case connectPause(ConnectionID)
     /// The server saw no first round, or no stream packet.
     case prepunch(ServerID, UInt64)
+    /// The owner did not answer a firewall question.
+    case firewallQuestion(ServerID, UInt64)
     /// A finished handshake is forgotten.
     case clearHandshake(ServerID, UInt64)
     case announcer(ServerID)

@@ -60,6 +60,7 @@ extension HyperDHTNode {
         case .reject: firewallDecided(server, handshake, state, payload, remote, false)
         case .ask:
             handshake.state = .asking(state, payload)
+            handshake.askTimer = timers.set(now + HyperDHTNode.prepunchWait, .firewallQuestion(server.id, handshake.number))
             let question = QuestionID(number: takeNumber())
             firewallQuestions[question] = (server.id, handshake.number)
             events.append(
@@ -77,7 +78,19 @@ extension HyperDHTNode {
             let handshake = server.byNumber[number], case .asking(let state, let payload) = handshake.state,
             let remote = state.remoteStatic
         else { return }
+        timers.cancel(&handshake.askTimer)
         firewallDecided(server, handshake, state, payload, remote, accept)
+    }
+
+    /// No decision is a refusal: the client has given up by now.
+    func firewallUnanswered(_ server: ServerID, _ number: UInt64) {
+        for (question, asked) in firewallQuestions where asked.server == server && asked.handshake == number {
+            firewallQuestions[question] = nil
+        }
+        guard let server = servers[server], let handshake = server.byNumber[number], case .asking = handshake.state else { return }
+        handshake.askTimer = nil
+        statistics.drop(.firewalled)
+        silence(server, handshake)
     }
 
     private func firewallDecided(

@@ -57,6 +57,7 @@ extension HyperDHTNode {
     func clearHandshakes(_ server: Server) {
         for handshake in server.byNumber.values.sorted(by: { $0.number < $1.number }) {
             timers.cancel(&handshake.clearTimer)
+            timers.cancel(&handshake.askTimer)
             timers.cancel(&handshake.prepunchTimer)
             destroyPuncher(handshake, silently: true)
             abandonRelay(handshake)

@@ -45,6 +45,7 @@ final class ServerHandshake {
     var round: UInt64 = 0
     /// Rounds that wait for the puncher's analysis, by waiter.
     var rounds: [UInt64: Round] = [:]
+    var askTimer: NodeTimers<TimerPurpose>.ID?
     var prepunchTimer: NodeTimers<TimerPurpose>.ID?
     var clearTimer: NodeTimers<TimerPurpose>.ID?
     var punchTimer: NodeTimers<TimerPurpose>.ID?
