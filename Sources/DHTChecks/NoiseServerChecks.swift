@@ -14,7 +14,7 @@ enum NoiseServerChecks {
             },
         ],
         mutants: [
-            Mutant("NOISE-12", .hyperDHT(41), "A copy of message 1 starts a handshake of its own."),
+            Mutant("NOISE-12", .noise(12), "A copy of message 1 starts a handshake of its own."),
             Mutant("NOISE-16", .noise(16), "A payload that does not decode counts as one with defaults."),
         ])
 

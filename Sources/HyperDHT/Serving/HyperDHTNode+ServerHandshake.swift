@@ -14,8 +14,8 @@ extension HyperDHTNode {
         _ id: ServerID, _ noise: [UInt8], _ peerAddress: Endpoint?, _ path: RoutingAction.AnswerPath, _ request: IncomingRequest
     ) {
         guard let server = servers[id], !server.isClosing, !server.isSuspended else { return }
-        /// HDHT-41. A copy of message 1 gets the very same answer, by whatever way it came.
-        if let known = server.byNoise[noise], !Mutation.hyperDHT(41).isActive {
+        /// HDHT-41, NOISE-12. A copy of message 1 gets the very same answer, by whatever way it came.
+        if let known = server.byNoise[noise], !Mutation.hyperDHT(41).isActive, !Mutation.noise(12).isActive {
             answer(known, path, request)
             return
         }
