@@ -31,6 +31,8 @@ public struct QueryReply: Hashable, Sendable {
         case immutable([UInt8])
         case mutable(MutableRecord)
         case pong
+        /// To a query of the owner's own making: everything that came.
+        case raw(ReceivedResponse)
     }
 }
 
@@ -44,6 +46,8 @@ public enum OperationResult: Hashable, Sendable {
     case mutable(MutableRecord?)
     /// Stored under this target; for mutable puts with this record.
     case stored(target: Bytes32, closestNodes: [Endpoint])
+    /// The answer to a request of the owner's own making.
+    case response(ReceivedResponse)
     case failed(HyperDHTError)
 }
 

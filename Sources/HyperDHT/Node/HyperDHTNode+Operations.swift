@@ -91,11 +91,11 @@ extension HyperDHTNode {
 
     // MARK: Start
 
-    private func newOperation(_ kind: Operation.Kind, _ target: Bytes32) -> Operation {
+    func newOperation(_ kind: Operation.Kind, _ target: Bytes32) -> Operation {
         Operation(id: OperationID(number: takeNumber()), kind: kind, target: target)
     }
 
-    private func begins(_ operation: Operation) -> Bool {
+    func begins(_ operation: Operation) -> Bool {
         if operations.count >= config.limits.operations {
             events.append(.finished(operation.id, .failed(.tooMany)))
             return false
@@ -126,15 +126,17 @@ extension HyperDHTNode {
     // MARK: Replies
 
     func pinged(_ id: OperationID, _ response: ReceivedResponse) {
+        if case .raw? = operations[id]?.kind { return finish(id, .response(response)) }
         finish(id, .pong(from: response.from, to: response.to, nodeID: response.id, roundTrip: response.roundTrip))
     }
 
     /// HDHT-76. A reply that can't be decoded is skipped, and the query goes on.
     func operationReplied(_ id: OperationID, _ reply: ReceivedResponse) {
         guard let operation = operations[id] else { return }
+        if case .raw = operation.kind { return report(operation, reply, .raw(reply)) }
         guard let value = reply.value else { return }
         switch operation.kind {
-        case .ping: break
+        case .ping, .raw: break
         case .lookup, .announce:
             guard let lookup = try? LookupReply(decoding: value) else { return undecodable(operation) }
             report(operation, reply, .peers(lookup.peers, bump: lookup.bump))

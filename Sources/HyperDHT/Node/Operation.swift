@@ -6,6 +6,8 @@ import SansIO
 final class Operation {
     enum Kind {
         case ping
+        /// A request or a query of the owner's own making.
+        case raw
         case lookup
         case findPeer
         /// LOOKUP, taking back what the replies show of our key; then, if `record` is there, announcing anew.
