@@ -349,7 +349,9 @@ extension HyperDHT {
     }
 
     /// A query with any command; every reply is given as it came.
-    public func query(target: Bytes32, command: UInt64, options: QueryOptions) async throws -> (replies: [ReceivedResponse], closestNodes: [Endpoint]) {
+    public func query(target: Bytes32, command: UInt64, options: QueryOptions) async throws -> (
+        replies: [ReceivedResponse], closestNodes: [Endpoint]
+    ) {
         let outcome = try await driver.operate { $0.query(target: target, command: command, options: options) }
         let replies: [ReceivedResponse] = outcome.replies.compactMap { if case .raw(let reply) = $0.content { reply } else { nil } }
         guard case .done(let closest) = outcome.result else { return (replies, []) }

@@ -50,8 +50,7 @@ public final class LocalNetwork: Sendable {
         var failure: any Error = StreamFailure(code: "BIND_FAILED", message: "no free port")
         for _ in 0..<(port == 0 ? 16 : 1) {
             do {
-                // A bootstrapper has to know its own address before it starts: a free port is found by opening it once.
-                var options = HyperDHTOptions.bootstrapper(Endpoint(host, port == 0 ? try freePort(host) : port))
+                var options = try HyperDHTOptions.firstNode(host: host, port: port)
                 options.datagrams = datagrams
                 let node = try await HyperDHT(options, loop: loop)
                 try await node.ready()
@@ -59,10 +58,6 @@ public final class LocalNetwork: Sendable {
             } catch { failure = error }
         }
         throw failure
-    }
-
-    private static func freePort(_ host: IPAddress) throws -> UInt16 {
-        try DatagramSocket(.v4, local: Endpoint(host, 0), arena: DatagramArena()).local.port
     }
 
     /// Requests that all nodes have handled, by command.
@@ -81,5 +76,15 @@ public final class LocalNetwork: Sendable {
     public func stop() async {
         for node in nodes.reversed() { await node.destroy(force: true) }
         await loop.stop()
+    }
+}
+
+extension HyperDHTOptions {
+    /// The first node of a network at any free port, or at `port`. It has to know its own address before it starts: a free port is found by opening
+    /// it once.
+    public static func firstNode(host: IPAddress = .loopback, port: UInt16 = 0) throws -> HyperDHTOptions {
+        var chosen = port
+        if chosen == 0 { chosen = try DatagramSocket(.v4, local: Endpoint(host, 0), arena: DatagramArena()).local.port }
+        return .bootstrapper(Endpoint(host, chosen))
     }
 }

@@ -24,19 +24,18 @@ public final class Multiplexer: @unchecked Sendable {
     /// Channels that the other side wants and nobody here has opened, if `listen` asked for them.
     public let requests: AsyncStream<OpenRequest>
     private let requestSink: AsyncStream<OpenRequest>.Continuation
-    /// Told of opens that nobody here waits for and that were refused.
-    private let refused: (@Sendable (ChannelKey) -> Void)?
+    private let observe: (@Sendable ([UInt8]) -> Void)?
 
-    /// Takes over the stream: nobody else may read from it or write to it.
+    /// Takes over the stream: nobody else may read from it or write to it. `observe` sees every message that arrives.
     public init(
         _ stream: some DuplexStream, opening options: [(ChannelOptions, handshake: [UInt8])] = [],
-        refused: (@Sendable (ChannelKey) -> Void)? = nil
+        observe: (@Sendable ([UInt8]) -> Void)? = nil
     ) throws {
         writeNow = { try stream.writeNow($0) }
         waitForRoom = { try await stream.waitForRoom() }
         endStream = { try await stream.finish() }
         destroyStream = { stream.destroy() }
-        self.refused = refused
+        self.observe = observe
         (requests, requestSink) = AsyncStream.makeStream()
         for (option, handshake) in options { opened.append(try open(option, handshake: handshake)) }
         Task { await self.read(stream) }
@@ -48,6 +47,7 @@ public final class Multiplexer: @unchecked Sendable {
     private func read(_ stream: some DuplexStream) async {
         do {
             for try await message in stream {
+                observe?(message)
                 try perform { $0.receive(message) }
                 while state.withLock({ $0.isPaused }) {
                     let promise = Promise<Bool>()
@@ -132,7 +132,6 @@ public final class Multiplexer: @unchecked Sendable {
 
     public func reject(_ request: OpenRequest) {
         try? perform { $0.reject(request) }
-        refused?(request.key)
     }
 
     /// Messages between cork and uncork go out as one.

@@ -159,6 +159,9 @@ public final class Hyperswarm: Sendable {
 
     public func peers() async throws -> [PeerInfo] { try await swarm { Array($0.machine.peers.values) } }
 
+    /// Keys of peers with an open connection.
+    public func connectedKeys() async throws -> Set<Bytes32> { try await swarm { Set($0.machine.openConnections.map(\.publicKey)) } }
+
     public struct Status: Hashable, Sendable {
         public let statistics: SwarmStatistics
         public let connecting: Int

@@ -60,6 +60,9 @@ public final class UDXSocketHost: LoopDriver, @unchecked Sendable {
         }
     }
 
+    /// Closes a socket. Streams on it lose their path.
+    public func unbind(_ socket: UDXSocket) async throws { try await loop.perform { self.sockets?.close(socket.id) } }
+
     /// Makes a stream that receives from now on. Without an id, a random one.
     public func createStream(
         id: StreamID? = nil, initialSequence: SequenceNumber = .zero, remoteSequence: SequenceNumber = .zero, firewall: FirewallRule = .none
