@@ -6,12 +6,13 @@ public enum EncryptionChecks {
         CheckSuite(layer: "ground", checks: CompactEncodingVectors.checks + DerivationVectors.checks, mutants: []),
         CheckSuite(
             layer: "noise",
-            checks: NoiseVectors.checks + NoiseSpecification.checks + NoiseMachineChecks.checks + NoiseStreamChecks.checks,
+            checks: NoiseVectors.checks + NoiseSpecification.checks + NoiseMachineChecks.checks + NoiseStreamChecks.checks
+                + ReplayChecks.noise,
             mutants: NoiseMutants.mutants),
         CheckSuite(
             layer: "secret-stream",
             checks: SecretStreamVectors.checks + SecretStreamStartChecks.checks + SecretStreamMessageChecks.checks
-                + SecretStreamLifeChecks.checks + UnorderedChecks.checks,
+                + SecretStreamLifeChecks.checks + UnorderedChecks.checks + ReplayChecks.secretStream,
             mutants: SecretStreamMutants.mutants),
         CheckSuite(
             layer: "protomux", checks: ProtomuxVectors.checks + ProtomuxChecks.checks + ProtomuxFlowChecks.checks,

@@ -109,6 +109,8 @@ public final class SecretStream {
         self.context = context
     }
 
+    deinit { Sodium.wipe(&receiveKey) }
+
     public var isOpen: Bool { handshakeHash != nil && !isDestroyed }
     /// Memory held for an unfinished frame. SS-28.
     public var heldBytes: Int { parser.heldBytes + early.count }
