@@ -40,5 +40,5 @@ struct CaptureInput: ParsableArguments {
 struct PcapCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pcap", abstract: "Looks into captures: show, count, diagnose, export.",
-        subcommands: [PcapStatsCommand.self])
+        subcommands: [PcapStatsCommand.self, PcapDiffCommand.self])
 }

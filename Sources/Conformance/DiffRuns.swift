@@ -1,0 +1,304 @@
+import CompactEncoding
+import Dissection
+import PacketCapture
+import SansIO
+
+/// Compares two runs of one scenario: conversations are aligned by what they are about, fields by declared variance.
+struct DiffRuns {
+    let a: Dissection
+    let b: Dissection
+    let labelsA: DiffLabels
+    let labelsB: DiffLabels
+    var diff: CaptureDiff
+    /// Packets that some comparison has dealt with.
+    private var seenA: Set<Int> = []
+    private var seenB: Set<Int> = []
+
+    init(_ a: Dissection, _ b: Dissection, _ labelsA: DiffLabels, _ labelsB: DiffLabels, _ diff: CaptureDiff) {
+        self.a = a
+        self.b = b
+        self.labelsA = labelsA
+        self.labelsB = labelsB
+        self.diff = diff
+    }
+
+    mutating func run() {
+        exchanges()
+        streams()
+        loosePackets()
+        diff.findings.sort { ($0.packetA ?? $0.packetB ?? 0, $0.field) < ($1.packetA ?? $1.packetB ?? 0, $1.field) }
+    }
+
+    // MARK: Requests and responses
+
+    /// From the strictest likeness to the loosest; within one, in order of time.
+    private func likeness(_ exchange: Exchange, _ dissection: Dissection, _ labels: DiffLabels) -> [String] {
+        let mode =
+            dissection.packets[exchange.request].units.first { $0.layer == .hyperDHT }?.field("mode")
+            .map { "\($0.value)" } ?? ""
+        let command = "\(exchange.command) \(mode)"
+        let target = labels.name(exchange.target)
+        var outcome = exchange.response == nil ? "silent" : "answered"
+        if let response = exchange.response, case .response(let message) = dissection.packets[response].message {
+            outcome += " \(message.error) \(message.value == nil ? "" : "value")"
+        }
+        let size = dissection.packets[exchange.request].packet.payload.count
+        let (from, to) = (labels.name(exchange.requester), labels.name(exchange.responder))
+        let (fromRole, toRole) = (labels.role(exchange.requester), labels.role(exchange.responder))
+        return [
+            "\(command)|\(from)|\(to)|\(target)|\(outcome)|\(size)", "\(command)|\(from)|\(to)|\(target)|\(outcome)",
+            "\(command)|\(from)|\(toRole)|\(target)|\(outcome)", "\(command)|\(fromRole)|\(toRole)|\(target)|\(outcome)",
+            "\(command)|\(fromRole)|\(toRole)|\(outcome)", "\(command)|\(fromRole)|\(toRole)", "\(command)|\(outcome)", command,
+        ]
+    }
+
+    private mutating func exchanges() {
+        let keysA = a.exchanges.map { likeness($0, a, labelsA) }
+        let keysB = b.exchanges.map { likeness($0, b, labelsB) }
+        var restA = Array(a.exchanges.indices)
+        var restB = Array(b.exchanges.indices)
+        var pairs: [(Int, Int)] = []
+        for level in 0..<8 {
+            var waiting: [String: [Int]] = [:]
+            for index in restA.reversed() { waiting[keysA[index][level], default: []].append(index) }
+            var paired: Set<Int> = []
+            restB.removeAll { index in
+                guard let found = waiting[keysB[index][level]]?.popLast() else { return false }
+                pairs.append((found, index))
+                paired.insert(found)
+                return true
+            }
+            restA.removeAll { paired.contains($0) }
+        }
+        for (x, y) in pairs.sorted(by: { $0.0 < $1.0 }) { compare(a.exchanges[x], b.exchanges[y]) }
+        counts(restA, restB)
+    }
+
+    private mutating func compare(_ x: Exchange, _ y: Exchange) {
+        let conversation = "\(labelsA.name(x.requester)) to \(labelsA.name(x.responder)), \(x.command)"
+        seenA.formUnion(x.requests + x.duplicateResponses)
+        seenB.formUnion(y.requests + y.duplicateResponses)
+        compare(a.packets[x.request], b.packets[y.request], conversation + " request")
+        if x.retransmissions.count != y.retransmissions.count {
+            diff.allow("dht-rpc retransmissions", .free("timing"), "\(x.retransmissions.count)", "\(y.retransmissions.count)")
+        }
+        switch (x.response, y.response) {
+        case (let p?, let q?):
+            seenA.insert(p)
+            seenB.insert(q)
+            compare(a.packets[p], b.packets[q], conversation + " response")
+        case (nil, nil): break
+        case (let p, let q):
+            if let p { seenA.insert(p) }
+            if let q { seenB.insert(q) }
+            let texts = (
+                p == nil ? "nothing (\(x.unansweredReason ?? "silence"))" : "a response",
+                q == nil ? "nothing (\(y.unansweredReason ?? "silence"))" : "a response"
+            )
+            if x.command == "PING" || x.command == "PING_NAT" || x.command == "DOWN_HINT" {
+                diff.allow("\(x.command) response", .free("the other party may be closing"), texts.0, texts.1)
+            } else {
+                add(
+                    q == nil ? .missing : .extra, conversation, a.packets[x.request], b.packets[y.request], "response", nil, texts.0,
+                    texts.1, .exact)
+            }
+        }
+    }
+
+    /// What found no counterpart: allowed within the limits of its command, as long as both runs have the command at all.
+    private mutating func counts(_ restA: [Int], _ restB: [Int]) {
+        var commands: [String] = []
+        for exchange in restA.map({ a.exchanges[$0] }) + restB.map({ b.exchanges[$0] }) where !commands.contains(exchange.command) {
+            commands.append(exchange.command)
+        }
+        for command in commands.sorted() {
+            let totalA = a.exchanges.filter { $0.command == command }.count
+            let totalB = b.exchanges.filter { $0.command == command }.count
+            let lost = restA.filter { a.exchanges[$0].command == command }
+            let new = restB.filter { b.exchanges[$0].command == command }
+            for index in lost { seenA.formUnion(packets(a.exchanges[index])) }
+            for index in new { seenB.formUnion(packets(b.exchanges[index])) }
+            if totalA > 0, totalB > 0, let limit = DiffRules.count(command), max(lost.count, new.count) <= limit.slack(max(totalA, totalB))
+            {
+                diff.allow("number of \(command) requests", limit.rule, "\(totalA)", "\(totalB)")
+                continue
+            }
+            let rule = DiffRules.count(command)?.rule ?? .exact
+            for index in lost {
+                let exchange = a.exchanges[index]
+                add(
+                    .missing, "\(labelsA.name(exchange.requester)) to \(labelsA.name(exchange.responder))", a.packets[exchange.request],
+                    nil,
+                    "\(command) request", nil, "\(totalA) in all", "\(totalB) in all", rule)
+            }
+            for index in new {
+                let exchange = b.exchanges[index]
+                add(
+                    .extra, "\(labelsB.name(exchange.requester)) to \(labelsB.name(exchange.responder))", nil, b.packets[exchange.request],
+                    "\(command) request", nil, "\(totalA) in all", "\(totalB) in all", rule)
+            }
+        }
+    }
+
+    private func packets(_ exchange: Exchange) -> [Int] {
+        exchange.requests + exchange.duplicateResponses + (exchange.response.map { [$0] } ?? [])
+    }
+
+    // MARK: Fields
+
+    /// Compares two packets unit by unit. What belongs to streams is compared there.
+    mutating func compare(_ x: DissectedPacket, _ y: DissectedPacket, _ conversation: String) {
+        let before = diff.findings.count
+        let streamed: Set<Layer> = [.secretStream, .protomux, .blindRelay, .message]
+        let unitsX = x.units.filter { !streamed.contains($0.layer) }
+        var unitsY = y.units.filter { !streamed.contains($0.layer) }
+        for unit in unitsX {
+            guard let index = unitsY.firstIndex(where: { $0.layer == unit.layer && $0.kindName == unit.kindName }) else {
+                unitOnly(.missing, unit, x, y, conversation)
+                continue
+            }
+            compare(unit, unitsY.remove(at: index), x, y, conversation)
+        }
+        for unit in unitsY { unitOnly(.extra, unit, x, y, conversation) }
+        if diff.findings.count == before { diff.foldedPackets += 1 }
+    }
+
+    private mutating func unitOnly(
+        _ kind: DiffFinding.Kind, _ unit: Unit, _ x: DissectedPacket, _ y: DissectedPacket, _ conversation: String
+    ) {
+        // A value that only one response carries is judged where the value is.
+        if unit.layer == .hyperDHT, ["peer record", "LOOKUP reply", "mutable record"].contains(unit.name) { return }
+        add(
+            kind, conversation, x, y, "\(unit.layer.rawValue) \(unit.name)", unit.isWire ? unit.range.lowerBound : nil,
+            kind == .missing ? unit.name : "nothing", kind == .missing ? "nothing" : unit.name, .exact)
+    }
+
+    mutating func compare(_ unit: Unit, _ other: Unit, _ x: DissectedPacket, _ y: DissectedPacket, _ conversation: String) {
+        let fieldsX = DiffField.all(of: unit)
+        let fieldsY = DiffField.all(of: other)
+        let nested = x.units.filter {
+            $0.isWire && unit.isWire && $0.range.count < unit.range.count && unit.range.contains($0.range.lowerBound)
+        }
+        func isContainer(_ field: DiffField) -> Bool {
+            field.record.value == .bytes && nested.contains { field.record.range.contains($0.range.lowerBound) }
+        }
+        var twins: [String: DiffField] = [:]
+        for field in fieldsY { twins[field.path] = field }
+        for field in fieldsX {
+            guard let twin = twins.removeValue(forKey: field.path) else {
+                presence(.missing, unit, field, x, y, conversation)
+                continue
+            }
+            diff.comparedFields += 1
+            if isContainer(field) { continue }
+            let rule = DiffRules.value(unit.layer, unit.name, field.pattern)
+            let (old, new) = (field.text(unit.bytes), twin.text(other.bytes))
+            if old == new {
+                if rule == .fresh, field.record.range.count >= 8 {
+                    fieldDiffers(unit, field, x, y, conversation, old, "the same", .fresh)
+                } else {
+                    diff.equalFields += 1
+                }
+                continue
+            }
+            if case .exact = rule {
+                fieldDiffers(unit, field, x, y, conversation, old, new, .exact)
+            } else if case .linked = rule, let broken = brokenLink(field, twin, unit, other) {
+                fieldDiffers(unit, field, x, y, conversation, broken.0, broken.1, rule)
+            } else {
+                diff.allow("\(unit.layer.rawValue).\(field.pattern)", rule, old, new)
+            }
+        }
+        for field in fieldsY where twins[field.path] != nil { presence(.extra, other, field, x, y, conversation) }
+    }
+
+    /// A linked value names the same party in both runs, where the manifests tell who that is.
+    private func brokenLink(_ field: DiffField, _ twin: DiffField, _ unit: Unit, _ other: Unit) -> (String, String)? {
+        guard field.record.value == .bytes, field.record.range.count == 32,
+            field.pattern.hasSuffix("publicKey") || field.pattern == "target",
+            let x = Bytes32(unit.bytes[field.record.range]), let y = Bytes32(other.bytes[twin.record.range])
+        else { return nil }
+        func role(_ name: String) -> String { name.filter { !$0.isNumber } }
+        let (nameX, nameY) = (labelsA.name(x), labelsB.name(y))
+        let vague: Set<String> = ["unknown", "a value of the run"]
+        return role(nameX) == role(nameY) || vague.contains(nameX) || vague.contains(nameY) || role(nameX).hasPrefix("id of")
+            || role(nameY).hasPrefix("id of")
+            ? nil : (nameX, nameY)
+    }
+
+    private mutating func presence(
+        _ kind: DiffFinding.Kind, _ unit: Unit, _ field: DiffField, _ x: DissectedPacket, _ y: DissectedPacket, _ conversation: String
+    ) {
+        diff.comparedFields += 1
+        let rule = DiffRules.presence(unit.layer, unit.name, field.pattern)
+        let text = field.text(unit.bytes)
+        let (old, new) = kind == .missing ? (text, "nothing") : ("nothing", text)
+        if case .exact = rule {
+            fieldDiffers(unit, field, x, y, conversation, old, new, .exact)
+        } else {
+            diff.allow("\(unit.layer.rawValue).\(field.pattern)", rule, old, new)
+        }
+    }
+
+    private mutating func fieldDiffers(
+        _ unit: Unit, _ field: DiffField, _ x: DissectedPacket, _ y: DissectedPacket, _ conversation: String, _ old: String, _ new: String,
+        _ rule: Variance
+    ) {
+        add(
+            .changed, conversation, x, y, "\(unit.layer.rawValue).\(field.path)", unit.isWire ? field.record.range.lowerBound : nil, old,
+            new,
+            rule)
+    }
+
+    mutating func add(
+        _ kind: DiffFinding.Kind, _ conversation: String, _ x: DissectedPacket?, _ y: DissectedPacket?, _ field: String, _ offset: Int?,
+        _ old: String, _ new: String, _ rule: Variance
+    ) {
+        diff.findings.append(
+            DiffFinding(
+                kind: kind, conversation: conversation, packetA: x?.number, packetB: y?.number, field: field, offset: offset, a: old,
+                b: new,
+                rule: rule))
+    }
+
+    // MARK: Datagrams of no conversation
+
+    /// Probes, an application's own datagrams, other projects' packets: by kind and sender's role.
+    private mutating func loosePackets() {
+        func group(_ dissection: Dissection, _ seen: Set<Int>, _ labels: DiffLabels) -> [String: [Int]] {
+            var result: [String: [Int]] = [:]
+            for (index, packet) in dissection.packets.enumerated() where !seen.contains(index) {
+                switch packet.kind {
+                case .udx, .empty, .marker, .other: continue
+                // Stand-alone secret streams are compared as streams; their handshakes, message by message, here.
+                case .tcp: if !packet.units.contains(where: { $0.layer == .noise }) { continue }
+                case .dhtRequest, .dhtResponse, .probe, .kadepy, .raw:
+                    result[
+                        "\(packet.kind.name), \(labels.role(packet.packet.source)) to \(labels.role(packet.packet.destination))",
+                        default: []
+                    ]
+                    .append(index)
+                }
+            }
+            return result
+        }
+        let groupA = group(a, seenA, labelsA)
+        let groupB = group(b, seenB, labelsB)
+        for key in Set(groupA.keys).union(groupB.keys).sorted() {
+            let (x, y) = (groupA[key] ?? [], groupB[key] ?? [])
+            for (p, q) in zip(x, y) { compare(a.packets[p], b.packets[q], key) }
+            if x.count == y.count { continue }
+            let isProbe = key.hasPrefix("probe")
+            if isProbe, !x.isEmpty, !y.isEmpty {
+                diff.allow("number of probes", .free("probes are sent until one gets through"), "\(x.count)", "\(y.count)")
+                continue
+            }
+            for index in x.dropFirst(y.count) {
+                add(.missing, key, a.packets[index], nil, a.packets[index].kind.name, nil, "\(x.count) in all", "\(y.count) in all", .exact)
+            }
+            for index in y.dropFirst(x.count) {
+                add(.extra, key, nil, b.packets[index], b.packets[index].kind.name, nil, "\(x.count) in all", "\(y.count) in all", .exact)
+            }
+        }
+    }
+}
