@@ -52,6 +52,9 @@ struct DiffRuns {
         ]
     }
 
+    /// A target that no peer of the manifest has: a node's id, a topic, a value, a random id.
+    private func isVague(_ target: Bytes32?, _ labels: DiffLabels) -> Bool { !labels.name(target).hasPrefix("target of") }
+
     private mutating func exchanges() {
         let keysA = a.exchanges.map { likeness($0, a, labelsA) }
         let keysB = b.exchanges.map { likeness($0, b, labelsB) }
@@ -63,7 +66,15 @@ struct DiffRuns {
             for index in restA.reversed() { waiting[keysA[index][level], default: []].append(index) }
             var paired: Set<Int> = []
             restB.removeAll { index in
-                guard let found = waiting[keysB[index][level]]?.popLast() else { return false }
+                guard let candidates = waiting[keysB[index][level]], !candidates.isEmpty else { return false }
+                // From level 4 on the target is no part of the likeness: only targets that name nobody in particular may meet.
+                guard
+                    let position = candidates.lastIndex(where: {
+                        level < 4 || (isVague(a.exchanges[$0].target, labelsA) && isVague(b.exchanges[index].target, labelsB))
+                    })
+                else { return false }
+                let found = candidates[position]
+                waiting[keysB[index][level]]?.remove(at: position)
                 pairs.append((found, index))
                 paired.insert(found)
                 return true
@@ -140,6 +151,18 @@ struct DiffRuns {
         }
     }
 
+    /// Who meets whom in the exchanges that clients begin, without direction.
+    private func meetings(_ command: String, _ dissection: Dissection, _ labels: DiffLabels) -> Set<[String]> {
+        var result: Set<[String]> = []
+        for exchange in dissection.exchanges where exchange.command == command && exchange.origin == nil {
+            let peer = labels.name(exchange.requester).split(separator: ".").first.map(String.init) ?? ""
+            let other = labels.name(exchange.target)
+            guard other.hasPrefix("target of ") else { continue }
+            result.insert([peer, String(other.dropFirst("target of ".count))].sorted())
+        }
+        return result
+    }
+
     private func packets(_ exchange: Exchange) -> [Int] {
         exchange.requests + exchange.duplicateResponses + (exchange.response.map { [$0] } ?? [])
     }
@@ -201,8 +224,8 @@ struct DiffRuns {
                 }
                 continue
             }
-            if case .exact = rule {
-                fieldDiffers(unit, field, x, y, conversation, old, new, .exact)
+            if rule == .exact || !DiffRules.isWithin(unit.layer, field.pattern, old, new) {
+                fieldDiffers(unit, field, x, y, conversation, old, new, rule)
             } else if case .linked = rule, let broken = brokenLink(field, twin, unit, other) {
                 fieldDiffers(unit, field, x, y, conversation, broken.0, broken.1, rule)
             } else {

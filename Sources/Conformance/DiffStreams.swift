@@ -42,9 +42,12 @@ extension DiffRuns {
             restA.removeAll { paired.contains($0) }
         }
         func role(_ name: String) -> String { name.contains(":") ? name : name.filter { !$0.isNumber } }
+        // A peer sends from its server socket or from its client socket, whichever got through.
+        func peer(_ name: String) -> String { name.split(separator: ".").first.map(String.init) ?? name }
         func kind(_ view: StreamView) -> String { "\(view.isEncrypted) \(view.isRelayed)" }
         func content(_ view: StreamView) -> String { "\(view.messages.count) \(Hex.encode(view.bytes.prefix(64))) \(view.bytes.count)" }
         pass { "\(kind($0)) \($0.from) \($0.to) \(content($0))" }
+        pass { "\(kind($0)) \(peer($0.from)) \(peer($0.to)) \(content($0))" }
         pass { "\(kind($0)) \(role($0.from)) \(role($0.to)) \(content($0))" }
         pass { "\(kind($0)) \($0.from) \($0.to) \($0.messages.isEmpty)" }
         pass { "\(kind($0)) \(content($0))" }
@@ -64,7 +67,8 @@ extension DiffRuns {
             return
         }
         let packet = dissection.packets[view.firstPacket]
-        let text = "\(view.bytes.count) bytes from \(view.from) to \(view.to)"
+        let text =
+            "\(view.isRelayed ? "relayed, " : "")\(view.messages.count) messages, \(view.bytes.count) bytes from \(view.from) to \(view.to)"
         add(
             kind, "\(view.from) to \(view.to)", kind == .missing ? packet : nil, kind == .extra ? packet : nil, name, nil,
             kind == .missing ? text : "nothing", kind == .missing ? "nothing" : text, .exact)
@@ -74,6 +78,11 @@ extension DiffRuns {
         var result: [StreamView] = []
         var encrypted: Set<Int> = []
         let layers: Set<Layer> = [.protomux, .blindRelay]
+        // Empty packets of different streams may look alike; a relay's leg copies most of its packets.
+        func isRelayed(_ flow: UDXFlow?) -> Bool {
+            guard let flow, flow.relayedFrom != nil else { return false }
+            return flow.packets.filter { dissection.packets[$0].relayedCopyOf != nil }.count * 2 > flow.packets.count
+        }
         for stream in dissection.secretStreams {
             if let flow = stream.flow { encrypted.insert(flow) }
             let flow = stream.flow.map { dissection.flows[$0] }
@@ -81,7 +90,7 @@ extension DiffRuns {
             result.append(
                 StreamView(
                     flow: stream.flow, from: labels.name(stream.from), to: labels.name(stream.to), messages: frames.map(\.plaintext),
-                    isEncrypted: true, isRelayed: flow?.relayedFrom != nil,
+                    isEncrypted: true, isRelayed: isRelayed(flow),
                     firstPacket: flow?.packets.first ?? stream.frames.first?.packet ?? 0,
                     unordered: stream.messages.map(\.plaintext), hasEnd: flow?.endSeq != nil, isDestroyed: flow?.destroyed != nil,
                     units: frames.flatMap { frame in
@@ -92,7 +101,7 @@ extension DiffRuns {
             result.append(
                 StreamView(
                     flow: number, from: labels.name(flow.from), to: labels.name(flow.to), messages: flow.bytes.isEmpty ? [] : [flow.bytes],
-                    isEncrypted: false, isRelayed: flow.relayedFrom != nil, firstPacket: flow.packets[0],
+                    isEncrypted: false, isRelayed: isRelayed(flow), firstPacket: flow.packets[0],
                     unordered: flow.messages.map { Array(dissection.packets[$0.packet].packet.payload[$0.range]) },
                     hasEnd: flow.endSeq != nil, isDestroyed: flow.destroyed != nil, units: []))
         }
