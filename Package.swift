@@ -122,7 +122,8 @@ let package = Package(
         floor(
             "TraceChecks",
             [
-                "Conformance", "Dissection", "PacketCapture", "KeyLog", "SansIO", "CompactEncoding", "HyperCrypto", "UDX", "DHTRPC", "HyperDHT",
+                "Conformance", "Dissection", "PacketCapture", "KeyLog", "SansIO", "CompactEncoding", "HyperCrypto", "UDX", "DHTRPC",
+                "HyperDHT",
                 "StrictJSON", "Noise", "SecretStream", "Protomux", "BlindRelay",
             ]),
         floor("Fuzzing", ["SansIO", "CompactEncoding", "UDX", "DHTRPC", "HyperDHT", "Noise", "SecretStream", "Protomux", "BlindRelay"]),
@@ -151,7 +152,8 @@ let package = Package(
         tests(
             "ConformanceTests",
             [
-                "Conformance", "ConformanceReports", "StrictJSON", "SansIO", "EncryptionChecks", "UDXChecks", "DHTChecks",
+                "Conformance", "ConformanceReports", "Dissection", "PacketCapture", "StrictJSON", "SansIO", "EncryptionChecks", "UDXChecks",
+                "DHTChecks",
                 "SwarmChecks", "TraceChecks",
             ]),
         tests("FuzzingTests", ["Fuzzing"]),

@@ -93,8 +93,9 @@ extension DiffRuns {
                     isEncrypted: true, isRelayed: isRelayed(flow),
                     firstPacket: flow?.packets.first ?? stream.frames.first?.packet ?? 0,
                     unordered: stream.messages.map(\.plaintext), hasEnd: flow?.endSeq != nil, isDestroyed: flow?.destroyed != nil,
-                    units: frames.flatMap { frame in
-                        dissection.packets[frame.packet].units.filter { layers.contains($0.layer) }.map { (frame.packet, $0) }
+                    // A packet may complete several frames; its units stand once.
+                    units: Set(frames.map(\.packet)).sorted().flatMap { packet in
+                        dissection.packets[packet].units.filter { layers.contains($0.layer) }.map { (packet, $0) }
                     }))
         }
         for (number, flow) in dissection.flows.enumerated() where !encrypted.contains(number) && !flow.packets.isEmpty {
