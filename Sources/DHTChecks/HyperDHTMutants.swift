@@ -91,6 +91,8 @@ enum HyperDHTMutants {
         Mutant("HDHT-73", .hyperDHT(73), "A suspended node connects."),
         Mutant("HDHT-74", .hyperDHT(74), "A remote announce replaces a server's own route."),
         Mutant("HDHT-75", .hyperDHT(75), "A stream packet from port 0 is taken."),
+        Mutant("RELAY-13", .blindRelay(13), "A relayed connection sends a copy of its messages in clear."),
+        Mutant("RELAY-14", .blindRelay(14), "The connection to the relay stays after the move to a direct path."),
         Mutant("HDHT-76", .hyperDHT(76), "A reply that can't be decoded ends the query."),
     ]
 }

@@ -19,6 +19,8 @@ extension HyperDHTNode {
     @discardableResult
     public func write(_ id: ConnectionID, _ message: [UInt8]) -> Bool {
         guard let connection = connections[id], !connection.isClosed else { return false }
+        /// RELAY-13. The relay sees ciphertext only.
+        if Mutation.blindRelay(13).isActive, connection.isRelayed { try? udx.send(connection.streamID, message: message, now: now) }
         try? connection.secret.write(message, at: now)
         touch(connection)
         settle()
