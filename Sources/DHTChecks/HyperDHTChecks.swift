@@ -5,5 +5,6 @@ public enum HyperDHTChecks {
     public static let suite = CheckSuite(
         layer: "hyperdht",
         checks: HyperDHTVectors.checks + HyperDHTMachineChecks.checks + HyperDHTConnectChecks.checks + HyperDHTConnectionChecks.checks
-            + HyperDHTRelayChecks.checks + HyperDHTPunchChecks.checks + HyperDHTHostileChecks.checks, mutants: HyperDHTMutants.mutants)
+            + HyperDHTRelayChecks.checks + HyperDHTPunchChecks.checks + HyperDHTHostileChecks.checks + HyperDHTNATMatrix.checks,
+        mutants: HyperDHTMutants.mutants)
 }
