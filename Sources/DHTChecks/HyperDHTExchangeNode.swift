@@ -299,6 +299,8 @@ final class HyperDHTExchangeNode: ExchangeNode {
         guard let call = operations.removeValue(forKey: id) else { return }
         switch outcome {
         case .failed(let error): events.append(failure(call.name, error.rawValue))
+        // No call of these cases makes a request of its own.
+        case .response: break
         case .pong(let from, let to, let nodeID, _):
             events.append(
                 result(
