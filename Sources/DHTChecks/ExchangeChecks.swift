@@ -26,6 +26,16 @@ enum ExchangeChecks {
     }
 
     static func run(_ json: JSON, _ exam: Examination) throws {
+        let before = exam.findingCount
+        defer {
+            // The runner works through every step in order, or reports why it stopped.
+            if exam.notRunReason == nil {
+                exam.record(
+                    VectorCaseResult(
+                        file: VectorFile.path(Exchange.file), id: json["id"]?.string ?? "", passed: exam.findingCount == before,
+                        compared: expectations(json), unused: []))
+            }
+        }
         let exchange = try ExchangeCase(json)
         guard let node = try ExchangeFactory.node(for: exchange) else { return exam.notRun("this case needs HyperDHT's machine") }
         guard exchange.isInformative else {
@@ -43,5 +53,18 @@ enum ExchangeChecks {
         for finding in trial.findings {
             exam.allow("informative; \(finding.location): \(finding.field) is \(finding.actual), Node's is \(finding.expected)")
         }
+    }
+
+    /// Paths of what the steps expect: datagrams, events, counts.
+    private static func expectations(_ json: JSON) -> Set<String> {
+        let id = json["id"]?.string ?? ""
+        var paths: Set<String> = []
+        for (index, step) in (json["steps"]?.array ?? []).enumerated() {
+            for key in ["event", "noEvent", "count", "stream", "answers", "wire"] where step[key] != nil {
+                paths.insert("\(id).steps[\(index)].\(key)")
+            }
+            for number in (step["receive"]?.array ?? []).indices { paths.insert("\(id).steps[\(index)].receive[\(number)]") }
+        }
+        return paths
     }
 }

@@ -26,6 +26,9 @@ struct RunCommand: AsyncParsableCommand {
     @Flag(name: .long, help: "Leave the mutants out: quicker, and the coverage is unknown.")
     var skipMutants = false
 
+    @Flag(name: .long, help: "Tell on standard error which checks took longest; times never stand in results.")
+    var timings = false
+
     @Option(name: .long, help: ArgumentHelp("The file of known failures: they lower the score, but not the exit code.", valueName: "file"))
     var expectations: String?
 
@@ -40,6 +43,10 @@ struct RunCommand: AsyncParsableCommand {
         let progress = Progress("check", total: plan.checks.count)
         let checks = selection.pool(corpus).run(plan.checks.map { CheckJob($0) }, progress: progress.update)
         progress.end()
+        if timings {
+            let slowest = checks.sorted { $0.microseconds > $1.microseconds }.prefix(25)
+            for check in slowest { Terminal.warn("\(check.microseconds / 1000) ms  \(check.id)") }
+        }
         var fates: [MutantResult]?
         if !skipMutants {
             let progress = Progress("mutant", total: plan.mutants.count)

@@ -3,6 +3,7 @@ import Conformance
 import ConformanceReports
 import Dissection
 import PacketCapture
+import StrictJSON
 import Testing
 
 @Suite struct DiffTests {
@@ -85,5 +86,11 @@ import Testing
         let diff = Diff.compare(original, original.with(capture: original.capture.replacingPayload(ofPacketAt: 0, with: payload)))
         #expect(DiffHTML(diff).text.contains("udx.seq"))
         #expect(DiffReport(diff).comments(packetsOfB: [1, 2, 3])[1]?.first?.contains("udx.seq, byte 12") == true)
+    }
+
+    @Test func theJSONFollowsItsSchema() throws {
+        let schema = JSONSchema(root: try JSON.parse(try Support.corpus().read("schemas/diff.schema.json")))
+        let diff = Diff.compare(try bundle("udx-destroy"), try bundle("again/udx-half-open"))
+        #expect(schema.complaints(DiffReport(diff).json) == [])
     }
 }
