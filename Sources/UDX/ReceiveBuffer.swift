@@ -18,6 +18,8 @@ struct ReceiveBuffer {
     private(set) var blocks: [SACKBlock] = []
     private(set) var count = 0
     private(set) var bytes = 0
+    /// The number that was held last.
+    private var newest = SequenceNumber.zero
 
     /// Whether this number is held already.
     func holds(_ seq: SequenceNumber, expecting next: SequenceNumber) -> Bool {
@@ -46,6 +48,7 @@ struct ReceiveBuffer {
         count += 1
         bytes += size
         addToBlocks(seq, from: next)
+        newest = seq
         return .held
     }
 
@@ -66,6 +69,30 @@ struct ReceiveBuffer {
     }
 
     mutating func removeAll() { self = ReceiveBuffer() }
+
+    /// UDX-19. At most `limit` blocks, ascending: the first ones, as the reference reports them.
+    ///
+    /// With more than twice as many the sender would not hear of the later ones until the first holes are filled, a round trip for each fifty; then
+    /// half of them are those around the newest arrival, so that each arrival is reported at least once.
+    func reported(limit: Int, expecting next: SequenceNumber) -> [SACKBlock] {
+        guard blocks.count > 2 * limit else { return Array(blocks.prefix(limit)) }
+        let half = limit / 2
+        let position = index(of: newest, from: next)
+        let start = min(max(half, position - half / 2), blocks.count - half)
+        return Array(blocks[..<half] + blocks[start..<start + half])
+    }
+
+    /// The number of blocks that start at or before `seq`, less one.
+    private func index(of seq: SequenceNumber, from next: SequenceNumber) -> Int {
+        let ahead = next.distance(to: seq)
+        var low = 0
+        var high = blocks.count
+        while low < high {
+            let middle = (low + high) / 2
+            if next.distance(to: blocks[middle].start) <= ahead { low = middle + 1 } else { high = middle }
+        }
+        return max(0, low - 1)
+    }
 
     private mutating func grow(toHold ahead: Int, from next: SequenceNumber) {
         var size = max(64, slots.count)

@@ -88,6 +88,27 @@ struct SentPackets {
         queue.grow()
     }
 
+    /// Puts a packet where its number belongs in a queue that ascends. Losses are mostly found in order, so the search begins at the end.
+    mutating func insert(_ seq: SequenceNumber, ascendingIn queue: inout PacketQueue) {
+        guard !queue.isEmpty, seq.isBefore(SequenceNumber(queue.tail)) else { return append(seq, to: &queue) }
+        var after = SequenceNumber(queue.tail)
+        while after.rawValue != queue.head {
+            let before = SequenceNumber(self[after].previous)
+            if before.isBefore(seq) { break }
+            after = before
+        }
+        if after.rawValue == queue.head {
+            queue.head = seq.rawValue
+        } else {
+            let before = self[after].previous
+            self[SequenceNumber(before)].next = seq.rawValue
+            self[seq].previous = before
+        }
+        self[seq].next = after.rawValue
+        self[after].previous = seq.rawValue
+        queue.grow()
+    }
+
     mutating func remove(_ seq: SequenceNumber, from queue: inout PacketQueue) {
         guard !queue.isEmpty else { return }
         let packet = self[seq]

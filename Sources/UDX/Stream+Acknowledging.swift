@@ -37,10 +37,11 @@ extension Stream {
     }
 
     /// UDX-17, UDX-18, UDX-19: all holes, ascending, up to fifty blocks; they never start at the ack of the same packet.
-    private func reportedBlocks() -> ArraySlice<SACKBlock> {
+    private func reportedBlocks() -> [SACKBlock] {
         if Mutation.udx(17).isActive { return [] }
-        if Mutation.udx(18).isActive { return blocksAsReference()[...] }
-        return buffer.blocks.prefix(Mutation.udx(19).isActive ? 70 : SACKBlock.maximumCount)
+        if Mutation.udx(18).isActive { return blocksAsReference() }
+        if buffer.blocks.isEmpty { return [] }
+        return buffer.reported(limit: Mutation.udx(19).isActive ? 70 : SACKBlock.maximumCount, expecting: nextExpected)
     }
 
     /// UDX-18's mutant: the reference's scan, which stops after as many missing numbers as there are packets held.

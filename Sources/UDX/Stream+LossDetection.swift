@@ -55,7 +55,7 @@ extension Stream {
         lostTotal += 1
         sent[seq].isLost = true
         sent.remove(seq, from: &inFlight)
-        sent.append(seq, to: &lost)
+        sent.insert(seq, ascendingIn: &lost)
         if sent[seq].isSizeProbe {
             /// UDX-42: without its padding the packet is sent again.
             mtu.probeLost()
@@ -182,17 +182,23 @@ extension Stream {
                 continue
             }
             guard seq == sndUna || sent[seq].sentAtMicroseconds + rackRTT + window < context.nowMicroseconds else { continue }
-            if sent[seq].timeouts >= deathAfter { return close(.timedOut) }
+            if sent[seq].timeouts >= deathAfter { return giveUp() }
             if counts { sent[seq].timeouts += 1 }
             reducePathIfStuck(seq)
             markLost(seq)
         }
         if nothingLost {
             timeoutsWithNothingLost += 1
-            if timeoutsWithNothingLost > Int(deathAfter) { return close(.timedOut) }
+            if timeoutsWithNothingLost > Int(deathAfter) { return giveUp() }
         }
         congestion.timedOut()
         sendAllowed()
+    }
+
+    /// UDX-50a. When the peer has ended and of ours only the bare END is unacknowledged, all data arrived: as good as a normal close (udx.md 14.2).
+    private func giveUp() {
+        let isOnlyEnd = endSent && sndUna.advanced(by: 1) == sndNxt && bytesQueued == 0
+        close(isOnlyEnd && hasReportedEnd ? .finished : .timedOut)
     }
 
     /// Timeouts in a row, with the peer heard in between, that are not held against it: with the six that are, 52 times the timeout at most.

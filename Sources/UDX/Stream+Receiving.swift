@@ -148,6 +148,7 @@ extension Stream {
         let delivered = delivery.delivered - deliveredBefore
         var armsTimer = advances && dataWasOutstanding
         resumeAfterZeroWindow()
+        repairCredit = recovery == .open ? 0 : delivered
         if delivered > 0 {
             timeoutsWithoutProgress = 0
             timeoutsWithNothingLost = 0

@@ -12,13 +12,17 @@ extension Stream {
     /// UDX-29, UDX-51. Retransmissions don't ask the peer's window.
     private func maySend(retransmission: Bool) -> Bool {
         guard pacer.maySend(at: context.now, rate: congestion.pacingRate) else { return false }
-        return inFlight.count < (retransmission ? congestion.window : min(congestion.window, peerWindowInPackets))
+        if retransmission { return inFlight.count < congestion.window || repairCredit > 0 }
+        return inFlight.count < min(congestion.window, peerWindowInPackets)
     }
 
-    /// R19. Retransmissions first, the oldest marked first; then new data.
+    /// R19. Retransmissions first, the lowest number first: it is what the peer's other packets wait for. Then new data.
     func sendAllowed() {
         guard isConnected, !isClosed else { return }
-        while let seq = lost.first, maySend(retransmission: true) { retransmit(seq) }
+        while let seq = lost.first, maySend(retransmission: true) {
+            if inFlight.count >= congestion.window { repairCredit -= 1 }
+            retransmit(seq)
+        }
         while sendNew(beyondWindow: false) {}
     }
 

@@ -102,7 +102,7 @@ extension Stream {
         guard sent[seq].isOutstanding, !sent[seq].isLost else { return }
         sent[seq].isLost = true
         sent.remove(seq, from: &inFlight)
-        sent.append(seq, to: &lost)
+        sent.insert(seq, ascendingIn: &lost)
     }
 
     // MARK: Keepalive

@@ -84,6 +84,9 @@ final class Stream {
     var rackNext = SequenceNumber.zero
     var forwardMost: SequenceNumber
     var hasSeenReordering = false
+    /// Retransmissions that the last ACK allows whatever the window: one for each packet that it reported. Where more is held than fifty blocks
+    /// can say, packets count as in flight that arrived long ago.
+    var repairCredit = 0
     var lostTotal = 0
     var lostAtLastSample = 0
     var tailProbeInFlight = false

@@ -7,6 +7,7 @@ struct ExchangeTolerance {
     static let tinyWindow = "UDX-33: a window below 2904 is advertised as 0"
     static let dataProbe = "UDX-35: after two unanswered HEARTBEATs the probe is one DATA packet beyond the window"
     static let linger = "UDX-59: after a graceful close a repeated DATA or END is acknowledged and not handed to the application"
+    static let normalClose = "section 14.2: a time-out with only END unacknowledged, after the peer's end, is a normal close"
     static let reopened = "udx.md section 7: one ACK announces that a closed window reopened"
 
     private let localID: UInt32

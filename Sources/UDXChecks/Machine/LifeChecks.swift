@@ -12,6 +12,22 @@ enum LifeChecks {
             bench.peer(RawPacket.data, seq: 9, body: [3])
             exam.equal("blocks", bench.expectOne("DATA 9")?.blocks, [Range32(start: 2, end: 3), Range32(start: 9, end: 10)])
         },
+        Check("udx.many-blocks", ["UDX-19", "UDX-17"], .machine) { exam in
+            let bench = try Bench(exam)
+            // Every second packet of six hundred is missing.
+            for seq in stride(from: UInt32(1), to: 600, by: 2) {
+                bench.peer(RawPacket.data, seq: seq, body: [1])
+                guard let answer = bench.expectOne("DATA \(seq)") else { return }
+                exam.require("blocks", answer.blocks.count <= 50 && answer.bytes.count <= 420, "\(answer.blocks.count)")
+                exam.equal("the first block", answer.blocks.first, Range32(start: 1, end: 2))
+                if seq < 100 || seq > 201 {
+                    exam.require("DATA \(seq) is reported in its own answer", answer.blocks.contains(Range32(start: seq, end: seq + 1)))
+                }
+                exam.require(
+                    "ascending and disjoint",
+                    zip(answer.blocks, answer.blocks.dropFirst()).allSatisfy { $0.start < $0.end && $0.end < $1.start })
+            }
+        },
         Check("udx.linger", ["UDX-59", "UDX-58"], .machine) { exam in
             let bench = try Bench(exam)
             try bench.instance.end(Bench.own, now: bench.now)
