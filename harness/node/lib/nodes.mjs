@@ -32,7 +32,7 @@ class NodeEntry {
       publicKey: hex(dht.defaultKeyPair.publicKey),
       address: bound ? at(bound) : null,
       clientPort: dht.io.clientSocket ? dht.io.clientSocket.address().port : null,
-      remoteAddress: dht.host ? { host: dht.host, port: dht.port } : null,
+      remoteAddress: dht.host && dht.port ? { host: dht.host, port: dht.port } : null, // port 0: it differs from peer to peer
       nodeId: dht.ephemeral ? null : hex(dht.id),
       ephemeral: dht.ephemeral,
       firewalled: dht.firewalled,
