@@ -52,6 +52,15 @@ public struct Mutation: Hashable, Sendable {
         #endif
     }
 
+    /// True while any bug is planted on the current thread: what was worked out before must not be reused.
+    public static var isAnyActive: Bool {
+        #if MUTATION_POINTS
+            hyperconform_mutation_get() != 0
+        #else
+            false
+        #endif
+    }
+
     /// Runs `body` with this bug planted on the current thread, and takes it out again.
     public func plant<Result>(_ body: () throws -> Result) rethrows -> Result {
         let before = hyperconform_mutation_get()

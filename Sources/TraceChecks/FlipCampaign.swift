@@ -9,7 +9,7 @@ import SansIO
 ///
 /// Bytes are drawn class by class with a seed. What the capture's owner can't judge is left out: opaque bytes, and the payload of streams that
 /// have no protection of their own.
-public struct FlipCampaign: Sendable {
+public final class FlipCampaign {
     /// What a byte belongs to.
     public enum ByteKind: String, Sendable, CaseIterable {
         case dhtRPC = "dht-rpc"
@@ -75,14 +75,13 @@ public struct FlipCampaign: Sendable {
     /// Opaque bytes that are outside, by reason.
     public let opaque: [(reason: String, count: Int)]
     private let baseline: Set<TraceFinding>
-    private let knowledge: Knowledge
-    private let integers: [String: Set<Int64>]
+    private let background: TraceBackground
+    private let memory = DissectionMemory()
 
     public init(_ bundle: TraceBundle) {
         self.bundle = bundle
-        knowledge = Knowledge(bundle)
-        integers = TraceContext.integers(bundle)
-        let context = TraceContext(bundle, capture: bundle.capture, knowledge: knowledge, integers: integers)
+        background = TraceBackground(bundle)
+        let context = TraceContext(background, capture: bundle.capture, memory: memory)
         baseline = Set(TraceAudit(context).findings)
         opaque = Statistics(context.dissection).opaque
         var targets: [ByteKind: [Target]] = [:]
@@ -144,7 +143,7 @@ public struct FlipCampaign: Sendable {
         var payload = packet.payload
         if payload.indices.contains(target.offset) { payload[target.offset] ^= mask }
         let capture = bundle.capture.replacingPayload(ofPacketAt: target.packet, with: payload)
-        let context = TraceContext(bundle, capture: capture, knowledge: knowledge, integers: integers)
+        let context = TraceContext(background, capture: capture, memory: memory)
         let findings = TraceAudit(context).findings.filter { !baseline.contains($0) }
         let naming = findings.first { $0.packet == packet.number }
         return Outcome(

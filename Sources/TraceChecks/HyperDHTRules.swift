@@ -13,7 +13,7 @@ enum HyperDHTRules {
             switch value {
             case .handshake(let message): handshake(context, index, message, &report)
             case .holepunch(let message): holepunch(context, index, message, &report)
-            case .announce(let message): announce(context, index, message, &report)
+            case .announce(let message): announce(context, index, message, announced, &report)
             case .record(let record): self.record(context, index, record, announced, &report)
             case .lookup(let reply): lookup(context, index, reply, announced, &report)
             case .get(let get):
@@ -216,6 +216,7 @@ enum HyperDHTRules {
         /// Encoded records by target.
         var records: [Bytes32: Set<[UInt8]>] = [:]
         var bumps: [Bytes32: Set<UInt64>] = [:]
+        var bumpUses: [Bytes32: [UInt64: Int]] = [:]
     }
 
     private static func announcements(_ context: TraceContext) -> Announcements {
@@ -227,11 +228,14 @@ enum HyperDHTRules {
             peer.relayAddresses = Array(peer.relayAddresses.prefix(3))
             result.records[target, default: []].insert(peer.encoded)
             result.bumps[target, default: [0]].insert(message.bump)
+            result.bumpUses[target, default: [:]][message.bump, default: 0] += 1
         }
         return result
     }
 
-    private static func announce(_ context: TraceContext, _ index: Int, _ message: AnnounceMessage, _ report: inout TraceReport) {
+    private static func announce(
+        _ context: TraceContext, _ index: Int, _ message: AnnounceMessage, _ announced: Announcements, _ report: inout TraceReport
+    ) {
         let number = context.number(index)
         report.check(
             "hyperdht.announce", message.signature != nil && message.peer != nil, number, "hyperdht.flags",
@@ -239,12 +243,8 @@ enum HyperDHTRules {
         if message.bump != 0 {
             let now = context.packets[index].packet.timeNanoseconds / 1_000_000
             let asked = context.integers["bump"]?.contains(Int64(clamping: message.bump)) ?? false
-            let siblings = context.dissection.exchanges.contains {
-                guard $0.target == context.exchangeOf[index].flatMap({ context.dissection.exchanges[$0].target }), $0.request != index,
-                    case .announce(let other)? = value(context, $0.request)
-                else { return false }
-                return other.bump == message.bump
-            }
+            let target = context.exchangeOf[index].flatMap { context.dissection.exchanges[$0].target }
+            let siblings = target.map { (announced.bumpUses[$0]?[message.bump] ?? 0) > 1 } ?? false
             report.check(
                 "hyperdht.bump", asked || siblings && abs(Int64(clamping: message.bump) - now) < 3_600_000, number, "hyperdht.bump",
                 context.offset(index, "bump", layer: .hyperDHT), "bump \(message.bump), which nobody asked for")

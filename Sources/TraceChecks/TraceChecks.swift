@@ -1,6 +1,79 @@
 import Conformance
+import Dissection
 
-/// This target's share of the catalogue: one suite a layer.
+/// This target's share of the catalogue: one suite a layer. The mutants that these checks notice stand in the layers' own suites.
 public enum TraceChecks {
-    public static let suites: [CheckSuite] = []
+    public static let suites: [CheckSuite] = [
+        CheckSuite(layer: "noise", checks: EncryptionTraceChecks.noise, mutants: []),
+        CheckSuite(layer: "secret-stream", checks: EncryptionTraceChecks.secretStream, mutants: []),
+        CheckSuite(
+            layer: "protomux",
+            checks: [TraceCheck.codec("protomux.trace-codec", ["MUX-1", "MUX-13"], layers: [.protomux])], mutants: []),
+        CheckSuite(
+            layer: "blind-relay",
+            checks: [TraceCheck.codec("blind-relay.trace-codec", ["RELAY-2"], layers: [.blindRelay])], mutants: []),
+        CheckSuite(layer: "udx", checks: udx, mutants: []),
+        CheckSuite(layer: "dht-rpc", checks: dhtRPC, mutants: []),
+        CheckSuite(layer: "hyperdht", checks: hyperDHT, mutants: []),
+    ]
+
+    private static let udx: [Check] = [
+        TraceCheck.codec("udx.trace-codec", ["UDX-1"], layers: [.udx]),
+        TraceCheck.recording("udx.trace-types", ["UDX-4", "UDX-26b"], "udx.type", "udx.length"),
+        TraceCheck.recording("udx.trace-stream-ids", ["UDX-2"], "udx.id"),
+        TraceCheck.recording("udx.trace-numbers", ["UDX-3", "UDX-70"], "udx.seq"),
+        TraceCheck.recording("udx.trace-acks", ["UDX-8"], "udx.ack"),
+        TraceCheck.recording("udx.trace-answers", ["UDX-15"], "udx.answer"),
+        TraceCheck.recording("udx.trace-sacks", ["UDX-17", "UDX-19"], "udx.sack"),
+        TraceCheck.recording("udx.trace-heartbeats", ["UDX-22"], "udx.heartbeat"),
+        TraceCheck.recording("udx.trace-window", ["UDX-33"], "udx.window-step", "udx.window"),
+        TraceCheck.recording("udx.trace-size", ["UDX-37"], "udx.size"),
+        TraceCheck.recording("udx.trace-dont-fragment", ["UDX-41"], "udx.dont-fragment"),
+        TraceCheck.recording("udx.trace-first-burst", ["UDX-28", "UDX-51"], "udx.first-burst"),
+        TraceCheck.recording("udx.trace-end", ["UDX-54"], "udx.end"),
+        TraceCheck.recording("udx.trace-relay", ["UDX-74", "RELAY-6"], "udx.relay"),
+        TraceCheck.check("udx.trace-retransmissions", ["UDX-44"], .recording) { _, audit in
+            TraceCheck.Outcome(
+                comparisons: audit.dissection.flows.reduce(0) { $0 + $1.retransmissions },
+                findings: audit.findings.filter { $0.rule == "dissection.copy" })
+        },
+        TraceCheck.check("udx.trace-destroy", ["UDX-61"], .recording) { _, audit in
+            TraceCheck.Outcome(
+                comparisons: audit.dissection.flows.reduce(0) { $0 + ($1.destroyed == nil ? 0 : 1) },
+                findings: audit.findings.filter { $0.rule == "udx.destroy" })
+        },
+    ]
+
+    private static let dhtRPC: [Check] = [
+        TraceCheck.codec("dht-rpc.trace-codec", ["DHT-15"], layers: [.dhtRPC]),
+        tally("dht-rpc.trace-node-ids", ["DHT-3"], .nodeID) { $0.nodeIDs },
+        tally("dht-rpc.trace-tokens", ["DHT-26"], .token) { $0.tokens },
+        TraceCheck.recording("dht-rpc.trace-to", ["DHT-1"], "dht-rpc.to", "dht-rpc.flags", "dht-rpc.answered"),
+        TraceCheck.recording("dht-rpc.trace-ping-nat", ["DHT-11"], "dht-rpc.nat-port"),
+        TraceCheck.recording("dht-rpc.trace-replies", ["DHT-14"], "dht-rpc.reply-token", "dht-rpc.reply-closer", "dht-rpc.reply-value", "dht-rpc.closer-nodes"),
+        TraceCheck.recording("dht-rpc.trace-errors", ["DHT-23", "DHT-24"], "dht-rpc.error", "dht-rpc.command"),
+        TraceCheck.recording("dht-rpc.trace-delayed-ping", ["DHT-21"], "dht-rpc.delay"),
+        TraceCheck.recording("dht-rpc.trace-commits", ["DHT-41"], "dht-rpc.request-token"),
+    ]
+
+    private static let hyperDHT: [Check] = [
+        TraceCheck.codec("hyperdht.trace-codec", ["HDHT-7", "HDHT-24"], layers: [.hyperDHT, .noisePayload, .holepunch]),
+        tally("hyperdht.trace-signatures", ["HDHT-7", "HDHT-21", "HDHT-24"], .signature) { $0.signatures },
+        tally("hyperdht.trace-hashes", ["HDHT-29"], .hash) { $0.hashes },
+        TraceCheck.recording("hyperdht.trace-records", ["HDHT-7", "HDHT-17"], "hyperdht.record", "hyperdht.bump", "hyperdht.lookup"),
+        TraceCheck.recording("hyperdht.trace-handshake-legs", ["HDHT-36", "HDHT-37"], "hyperdht.noise", "hyperdht.mode", "hyperdht.peer-address"),
+        TraceCheck.recording("hyperdht.trace-holepunch-legs", ["HDHT-47", "HDHT-49"], "hyperdht.slot"),
+        TraceCheck.recording("hyperdht.trace-probes", ["HDHT-53"], "trace.probe"),
+    ]
+
+    /// Our ids, tokens, signatures and hashes against those that Node made.
+    private static func tally(
+        _ id: String, _ requirements: [String], _ rule: Issue.Rule, _ count: @escaping @Sendable (Tally) -> Int
+    ) -> Check {
+        TraceCheck.check(id, requirements, .codec) { _, audit in
+            TraceCheck.Outcome(
+                comparisons: count(audit.dissection.verified) + count(audit.dissection.failed),
+                findings: audit.findings.filter { $0.rule == "dissection.\(rule.rawValue)" })
+        }
+    }
 }

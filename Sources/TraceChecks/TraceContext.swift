@@ -31,27 +31,17 @@ struct TraceContext {
     var packets: [DissectedPacket] { dissection.packets }
 
     init(_ bundle: TraceBundle, capture: Capture? = nil) {
-        self.init(bundle, capture: capture ?? bundle.capture, knowledge: Knowledge(bundle), integers: TraceContext.integers(bundle))
+        self.init(TraceBackground(bundle), capture: capture ?? bundle.capture)
     }
 
-    init(_ bundle: TraceBundle, capture: Capture, knowledge: Knowledge, integers: [String: Set<Int64>]) {
-        self.bundle = bundle
-        self.knowledge = knowledge
-        self.integers = integers
-        dissection = Dissection(name: bundle.name, capture: capture, keyLog: bundle.keyLog, knowledge: knowledge)
-        var endpoints: Set<Endpoint> = []
-        for other in [capture] + bundle.extraCaptures.map(\.capture) + [bundle.capture] {
-            for packet in other.packets {
-                endpoints.insert(packet.source)
-                endpoints.insert(packet.destination)
-            }
-        }
-        for peer in knowledge.peers {
-            for port in [peer.serverPort, peer.clientPort, peer.port] {
-                if let host = peer.host, let port { endpoints.insert(Endpoint(host, port)) }
-            }
-        }
-        self.endpoints = endpoints
+    init(_ background: TraceBackground, capture: Capture, memory: DissectionMemory? = nil) {
+        bundle = background.bundle
+        knowledge = background.knowledge
+        integers = background.integers
+        endpoints = background.endpoints
+        targets = background.targets
+        dissection = Dissection(
+            name: bundle.name, capture: capture, keyLog: bundle.keyLog, knowledge: knowledge, memory: memory)
         var exchangeOf: [Int: Int] = [:]
         var targetUses: [Bytes32: Int] = [:]
         for (number, exchange) in dissection.exchanges.enumerated() {
@@ -84,10 +74,6 @@ struct TraceContext {
         }
         listedNodes = listed
         streamIDs = ids
-        var targets = knowledge.values
-        for endpoint in endpoints { targets.insert(NodeID.of(endpoint)) }
-        targets.formUnion(knowledge.keysByTarget.keys)
-        self.targets = targets
     }
 
     /// The exchange's request message.
@@ -100,6 +86,38 @@ struct TraceContext {
     /// Offset of a field in a packet's payload.
     func offset(_ index: Int, _ field: String, layer: Layer) -> Int? {
         packets[index].units.first { $0.isWire && $0.layer == layer }?.field(field)?.range.lowerBound
+    }
+}
+
+/// What a bundle tells of its run, whatever its packets say: worked out once for all variants of its capture.
+struct TraceBackground {
+    let bundle: TraceBundle
+    let knowledge: Knowledge
+    let endpoints: Set<Endpoint>
+    let targets: Set<Bytes32>
+    let integers: [String: Set<Int64>]
+
+    init(_ bundle: TraceBundle) {
+        self.bundle = bundle
+        knowledge = Knowledge(bundle)
+        integers = TraceBackground.integers(bundle)
+        var endpoints: Set<Endpoint> = []
+        for other in [bundle.capture] + bundle.extraCaptures.map(\.capture) {
+            for packet in other.packets {
+                endpoints.insert(packet.source)
+                endpoints.insert(packet.destination)
+            }
+        }
+        for peer in knowledge.peers {
+            for port in [peer.serverPort, peer.clientPort, peer.port] {
+                if let host = peer.host, let port { endpoints.insert(Endpoint(host, port)) }
+            }
+        }
+        self.endpoints = endpoints
+        var targets = knowledge.values
+        for endpoint in endpoints { targets.insert(NodeID.of(endpoint)) }
+        targets.formUnion(knowledge.keysByTarget.keys)
+        self.targets = targets
     }
 
     static func integers(_ bundle: TraceBundle) -> [String: Set<Int64>] {

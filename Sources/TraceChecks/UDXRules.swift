@@ -162,10 +162,7 @@ enum UDXRules {
     private static func checkStaleAck(
         _ context: TraceContext, _ flow: UDXFlow, _ index: Int, _ packet: Packet, _ current: SequenceNumber?, _ report: inout TraceReport
     ) {
-        let original = flow.packets.first {
-            message(context, $0)?.header.seq == packet.header.seq
-                && message(context, $0).map { !$0.header.type.isDisjoint(with: [.data, .end]) } ?? false
-        }
+        let original = context.packets[index].retransmissionOf.flatMap { context.dissection.index(of: $0) }
         let first = original.flatMap { message(context, $0)?.header.ack }
         report.check(
             "udx.ack", packet.header.ack == first || packet.header.ack == current, context.number(index), "udx.ack", 16,
@@ -299,6 +296,7 @@ enum UDXRules {
         let isLossy = flow.retransmissions > 0
         let end = context.packets.last?.packet.timeNanoseconds ?? 0
         var unanswered: Set<UInt32> = []
+        var next = 0
         for index in flow.packets {
             guard let packet = message(context, index) else { continue }
             if reverse.packets.first.map({ index < $0 }) ?? true, packet.header.type.contains(.data) {
@@ -310,11 +308,16 @@ enum UDXRules {
             guard end - time > 30_000_000 else { continue }
             let seq = packet.header.seq
             let isHeartbeat = packet.header.type.contains(.heartbeat)
-            let answered = reverse.packets.contains { other in
-                let delay = context.packets[other].packet.timeNanoseconds - time
-                guard other > index, delay <= 30_000_000, let answer = message(context, other) else { return false }
-                return isHeartbeat || answer.header.ack.isAfter(seq)
-                    || answer.sacks.contains { !$0.start.isAfter(seq) && $0.end.isAfter(seq) }
+            // Packets stand in order of time: only those of the next 30 ms matter.
+            while next < reverse.packets.count, reverse.packets[next] < index { next += 1 }
+            var answered = false
+            for other in reverse.packets[next...] {
+                guard context.packets[other].packet.timeNanoseconds - time <= 30_000_000 else { break }
+                guard let answer = message(context, other) else { continue }
+                if isHeartbeat || answer.header.ack.isAfter(seq) || answer.sacks.contains(where: { !$0.start.isAfter(seq) && $0.end.isAfter(seq) }) {
+                    answered = true
+                    break
+                }
             }
             // A receiver that is not yet connected answers once it is: then the sender had to repeat.
             let isEarly = reverse.packets.first.map { $0 > index && context.packets[$0].packet.timeNanoseconds - time > 30_000_000 } ?? true

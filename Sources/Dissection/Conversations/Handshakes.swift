@@ -69,7 +69,7 @@ extension TraceDissector {
     // MARK: Logged handshakes
 
     private func recomputeLogged(_ first: [[UInt8]: [Carrier]], _ second: [[UInt8]: [Carrier]]) {
-        for entry in keyLog?.entries ?? [] {
+        for (number, entry) in (keyLog?.entries ?? []).enumerated() {
             guard case .noise(let record) = entry.record else { continue }
             var handshake = Handshake(
                 pattern: record.pattern, initiatorKey: record.isInitiator ? record.staticKey : record.remoteStaticKey,
@@ -80,7 +80,9 @@ extension TraceDissector {
                 ((number == 0 ? first : second)[message.message] ?? []).map(\.packet)
             }
             let name = "\(record.pattern) handshake of \(short(handshake.initiatorKey)) with \(short(handshake.responderKey))"
-            switch TraceDissector.recompute(record) {
+            let outcome = memory?.recomputations[number] ?? TraceDissector.recompute(record)
+            memory?.recomputations[number] = outcome
+            switch outcome {
             case .verified:
                 handshake.isVerified = true
                 result.verified.noise += 1

@@ -205,7 +205,9 @@ extension TraceDissector {
         guard message.signature != nil, message.peer != nil, let target = request.target, let token = request.token else { return }
         let purpose: RecordSignature.Purpose = request.command == HyperDHTCommand.announce.rawValue ? .announce : .unannounce
         let nodeID = NodeID.of(result.packets[index].packet.destination)
-        if RecordSignature.verify(purpose, message, target: target, token: token, nodeID: nodeID) {
+        let judge = { RecordSignature.verify(purpose, message, target: target, token: token, nodeID: nodeID) }
+        let isValid = memory?.signature(result.packets[index].packet.payload + nodeID.bytes, judge) ?? judge()
+        if isValid {
             result.verified.signatures += 1
             // Everything but flags and bump is covered.
             for name in ["peer", "refresh", "signature"] {
@@ -225,7 +227,9 @@ extension TraceDissector {
     private func checkMutable(
         _ key: Bytes32, _ seq: UInt64, _ value: [UInt8], _ signature: [UInt8], _ index: Int, _ range: Range<Int>
     ) {
-        if RecordSignature.verifyMutable(seq: seq, value: value, signature: signature, publicKey: key) {
+        let judge = { RecordSignature.verifyMutable(seq: seq, value: value, signature: signature, publicKey: key) }
+        let isValid = memory?.signature(Array(result.packets[index].packet.payload[range]) + key.bytes, judge) ?? judge()
+        if isValid {
             result.verified.signatures += 1
             result.packets[index].account.mark(range, .verified)
         } else {

@@ -19,7 +19,10 @@ final class TraceDissector {
         let host: IPAddress
     }
 
-    init(name: String, capture: Capture, keyLog: KeyLog?, knowledge: Knowledge) {
+    let memory: DissectionMemory?
+
+    init(name: String, capture: Capture, keyLog: KeyLog?, knowledge: Knowledge, memory: DissectionMemory? = nil) {
+        self.memory = memory
         self.capture = capture
         self.keyLog = keyLog
         self.knowledge = knowledge
@@ -27,11 +30,7 @@ final class TraceDissector {
     }
 
     func run() -> Dissection {
-        let dissector = PacketDissector()
-        result.packets.reserveCapacity(capture.packets.count)
-        var issues: [Issue] = []
-        for packet in capture.packets { result.packets.append(dissector.dissect(packet, &issues)) }
-        result.issues = issues
+        readPackets()
         result.captureIssues = capture.issues.map { ($0.reason, $0.count) }
         settleStreamZero()
         prepareTokens()
@@ -45,6 +44,25 @@ final class TraceDissector {
         followSecretStreams()
         settleBytes()
         return result
+    }
+
+    private func readPackets() {
+        let dissector = PacketDissector()
+        result.packets.reserveCapacity(capture.packets.count)
+        let remembers = memory.map { $0.packets.count == capture.packets.count } ?? false
+        for (index, packet) in capture.packets.enumerated() {
+            // Arrays that share their storage compare in no time.
+            if remembers, let known = memory?.packets[index], known.packet.packet.payload == packet.payload {
+                result.packets.append(known.packet)
+                result.issues += known.issues
+                continue
+            }
+            var issues: [Issue] = []
+            let dissected = dissector.dissect(packet, &issues)
+            result.packets.append(dissected)
+            result.issues += issues
+            if !remembers { memory?.packets.append((dissected, issues)) }
+        }
     }
 
     func issue(_ rule: Issue.Rule, _ index: Int, _ field: String, _ offset: Int? = nil, _ message: String) {
@@ -69,6 +87,12 @@ final class TraceDissector {
     }
 
     private func prepareTokens() {
+        for record in knowledge.tokenSecrets { if let address = IPAddress(record.host) { tokenIssuers.insert(Endpoint(address, record.port)) } }
+        if let known = memory?.tokens {
+            tokens = known
+            return
+        }
+        defer { memory?.tokens = tokens }
         var hosts: Set<IPAddress> = []
         for packet in result.packets {
             hosts.insert(knowledge.publicAddress(of: packet.packet.source.address))
@@ -78,7 +102,6 @@ final class TraceDissector {
         for record in knowledge.tokenSecrets {
             guard let address = IPAddress(record.host) else { continue }
             let issuer = Endpoint(address, record.port)
-            tokenIssuers.insert(issuer)
             for secret in record.secrets {
                 for host in hosts { tokens[TraceDissector.token(host, secret)] = TokenOrigin(issuer: issuer, host: host) }
             }

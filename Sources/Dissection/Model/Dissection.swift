@@ -53,7 +53,7 @@ public struct Dissection: Sendable {
     }
 
     /// As above, with knowledge that was gathered before: for whoever dissects many variants of one bundle.
-    public init(name: String, capture: Capture, keyLog: KeyLog?, knowledge: Knowledge) {
-        self = TraceDissector(name: name, capture: capture, keyLog: keyLog, knowledge: knowledge).run()
+    public init(name: String, capture: Capture, keyLog: KeyLog?, knowledge: Knowledge, memory: DissectionMemory? = nil) {
+        self = TraceDissector(name: name, capture: capture, keyLog: keyLog, knowledge: knowledge, memory: memory).run()
     }
 }
