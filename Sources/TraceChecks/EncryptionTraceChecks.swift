@@ -10,7 +10,8 @@ import SecretStream
 enum EncryptionTraceChecks {
     static let noise: [Check] = [
         TraceCheck.check("noise.trace-recomputed", ["NOISE-3"], .codec) { bundle, audit in
-            var outcome = TraceCheck.Outcome(comparisons: noiseLines(bundle.keyLog), findings: audit.findings.filter { $0.rule == "dissection.noise" })
+            var outcome = TraceCheck.Outcome(
+                comparisons: noiseLines(bundle.keyLog), findings: audit.findings.filter { $0.rule == "dissection.noise" })
             let verified = audit.dissection.verified.noise
             if outcome.comparisons != verified, outcome.findings.isEmpty {
                 outcome.findings.append(
@@ -46,7 +47,9 @@ enum EncryptionTraceChecks {
                 let carrier = handshake.carriers[1].first.map { audit.dissection.packets[$0].number } ?? 0
                 if let known = answers[handshake.messages[0]], known.answer != handshake.messages[1] {
                     outcome.findings.append(
-                        TraceFinding(rule: "noise", packet: carrier, field: "noise", offset: nil, message: "another answer than packet \(known.packet) to the same message"))
+                        TraceFinding(
+                            rule: "noise", packet: carrier, field: "noise", offset: nil,
+                            message: "another answer than packet \(known.packet) to the same message"))
                 }
                 answers[handshake.messages[0]] = (handshake.messages[1], carrier)
             }
@@ -59,8 +62,13 @@ enum EncryptionTraceChecks {
                 for (number, message) in handshake.messages.prefix(2).enumerated() where message.count >= 32 {
                     outcome.comparisons += 1
                     if !seen.insert(Array(message.prefix(32))).inserted {
-                        let packet = handshake.carriers.indices.contains(number) ? handshake.carriers[number].first.map { audit.dissection.packets[$0].number } ?? 0 : 0
-                        outcome.findings.append(TraceFinding(rule: "noise", packet: packet, field: "noise.e", offset: nil, message: "an ephemeral key that was used before"))
+                        let packet =
+                            handshake.carriers.indices.contains(number)
+                            ? handshake.carriers[number].first.map { audit.dissection.packets[$0].number } ?? 0 : 0
+                        outcome.findings.append(
+                            TraceFinding(
+                                rule: "noise", packet: packet, field: "noise.e", offset: nil,
+                                message: "an ephemeral key that was used before"))
                     }
                 }
             }
@@ -98,14 +106,17 @@ enum EncryptionTraceChecks {
         TraceCheck.check("secret-stream.trace-fresh-headers", ["SS-31"], .recording) { _, audit in
             var outcome = TraceCheck.Outcome()
             var seen: [[UInt8]: Int] = [:]
-            for (index, packet) in audit.dissection.packets.enumerated() where packet.relayedCopyOf == nil && packet.retransmissionOf == nil {
+            for (index, packet) in audit.dissection.packets.enumerated() where packet.relayedCopyOf == nil && packet.retransmissionOf == nil
+            {
                 for unit in packet.units where unit.layer == .secretStream && unit.name == "identifier header" {
                     guard let field = unit.field("header") else { continue }
                     outcome.comparisons += 1
                     let header = Array(unit.bytes[field.range])
                     if let earlier = seen.updateValue(packet.number, forKey: header), !isLeg(audit.dissection, index) {
                         outcome.findings.append(
-                            TraceFinding(rule: "secret-stream", packet: packet.number, field: "secret-stream.header", offset: nil, message: "the header of packet \(earlier) again"))
+                            TraceFinding(
+                                rule: "secret-stream", packet: packet.number, field: "secret-stream.header", offset: nil,
+                                message: "the header of packet \(earlier) again"))
                     }
                 }
             }

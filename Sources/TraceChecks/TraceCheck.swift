@@ -49,10 +49,14 @@ enum TraceCheck {
     static func codec(_ id: String, _ requirements: [String], layers: [Layer], rules: [Issue.Rule] = [.decode, .reencode]) -> Check {
         check(id, requirements, .codec) { _, audit in
             let names = layers.map { $0.rawValue + "." }
-            let units = audit.dissection.packets.reduce(0) { total, packet in total + packet.units.filter { layers.contains($0.layer) }.count }
+            let units = audit.dissection.packets.reduce(0) { total, packet in
+                total + packet.units.filter { layers.contains($0.layer) }.count
+            }
             let wanted = Set(rules.map { "dissection.\($0.rawValue)" })
             return Outcome(
-                comparisons: units, findings: audit.findings.filter { finding in wanted.contains(finding.rule) && names.contains { finding.field.hasPrefix($0) } })
+                comparisons: units,
+                findings: audit.findings.filter { finding in wanted.contains(finding.rule) && names.contains { finding.field.hasPrefix($0) }
+                })
         }
     }
 

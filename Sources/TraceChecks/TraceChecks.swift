@@ -50,7 +50,9 @@ public enum TraceChecks {
         tally("dht-rpc.trace-tokens", ["DHT-26"], .token) { $0.tokens },
         TraceCheck.recording("dht-rpc.trace-to", ["DHT-1"], "dht-rpc.to", "dht-rpc.flags", "dht-rpc.answered"),
         TraceCheck.recording("dht-rpc.trace-ping-nat", ["DHT-11"], "dht-rpc.nat-port"),
-        TraceCheck.recording("dht-rpc.trace-replies", ["DHT-14"], "dht-rpc.reply-token", "dht-rpc.reply-closer", "dht-rpc.reply-value", "dht-rpc.closer-nodes"),
+        TraceCheck.recording(
+            "dht-rpc.trace-replies", ["DHT-14"], "dht-rpc.reply-token", "dht-rpc.reply-closer", "dht-rpc.reply-value",
+            "dht-rpc.closer-nodes"),
         TraceCheck.recording("dht-rpc.trace-errors", ["DHT-23", "DHT-24"], "dht-rpc.error", "dht-rpc.command"),
         TraceCheck.recording("dht-rpc.trace-delayed-ping", ["DHT-21"], "dht-rpc.delay"),
         TraceCheck.recording("dht-rpc.trace-commits", ["DHT-41"], "dht-rpc.request-token"),
@@ -61,7 +63,8 @@ public enum TraceChecks {
         tally("hyperdht.trace-signatures", ["HDHT-7", "HDHT-21", "HDHT-24"], .signature) { $0.signatures },
         tally("hyperdht.trace-hashes", ["HDHT-29"], .hash) { $0.hashes },
         TraceCheck.recording("hyperdht.trace-records", ["HDHT-7", "HDHT-17"], "hyperdht.record", "hyperdht.bump", "hyperdht.lookup"),
-        TraceCheck.recording("hyperdht.trace-handshake-legs", ["HDHT-36", "HDHT-37"], "hyperdht.noise", "hyperdht.mode", "hyperdht.peer-address"),
+        TraceCheck.recording(
+            "hyperdht.trace-handshake-legs", ["HDHT-36", "HDHT-37"], "hyperdht.noise", "hyperdht.mode", "hyperdht.peer-address"),
         TraceCheck.recording("hyperdht.trace-holepunch-legs", ["HDHT-47", "HDHT-49"], "hyperdht.slot"),
         TraceCheck.recording("hyperdht.trace-probes", ["HDHT-53"], "trace.probe"),
     ]

@@ -314,7 +314,9 @@ enum UDXRules {
             for other in reverse.packets[next...] {
                 guard context.packets[other].packet.timeNanoseconds - time <= 30_000_000 else { break }
                 guard let answer = message(context, other) else { continue }
-                if isHeartbeat || answer.header.ack.isAfter(seq) || answer.sacks.contains(where: { !$0.start.isAfter(seq) && $0.end.isAfter(seq) }) {
+                if isHeartbeat || answer.header.ack.isAfter(seq)
+                    || answer.sacks.contains(where: { !$0.start.isAfter(seq) && $0.end.isAfter(seq) })
+                {
                     answered = true
                     break
                 }

@@ -17,7 +17,7 @@ struct Hyperconform: AsyncParsableCommand {
         version: version,
         subcommands: [
             RunCommand.self, VectorsCommand.self, MutantsCommand.self, ExplainCommand.self, GateCommand.self, ReportCommand.self,
-            PcapCommand.self, FlipsCommand.self, SimulateCommand.self, NodeCommand.self, WorkerCommand.self,
+            PcapCommand.self, CaptureCommand.self, FlipsCommand.self, SimulateCommand.self, NodeCommand.self, WorkerCommand.self,
         ],
         defaultSubcommand: nil)
 

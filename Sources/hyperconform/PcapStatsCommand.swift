@@ -36,9 +36,3 @@ struct CaptureInput: ParsableArguments {
 
     func load() throws -> TraceBundle { try TraceBundle(path: path, keyLogPath: keyLog) }
 }
-
-struct PcapCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "pcap", abstract: "Looks into captures: show, count, diagnose, export.",
-        subcommands: [PcapStatsCommand.self, PcapDiffCommand.self])
-}

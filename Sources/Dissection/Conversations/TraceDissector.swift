@@ -87,7 +87,9 @@ final class TraceDissector {
     }
 
     private func prepareTokens() {
-        for record in knowledge.tokenSecrets { if let address = IPAddress(record.host) { tokenIssuers.insert(Endpoint(address, record.port)) } }
+        for record in knowledge.tokenSecrets {
+            if let address = IPAddress(record.host) { tokenIssuers.insert(Endpoint(address, record.port)) }
+        }
         if let known = memory?.tokens {
             tokens = known
             return

@@ -59,3 +59,6 @@ public struct Unit: Sendable {
         return text
     }
 }
+
+/// For files that import Foundation, which has a `Unit` of its own.
+public typealias ProtocolUnit = Unit
