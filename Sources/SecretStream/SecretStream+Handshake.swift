@@ -26,6 +26,9 @@ extension SecretStream {
     /// Starts from a handshake that was done elsewhere; our id header leaves at once. secret-stream.md 4.2.
     public func start(handshake result: HandshakeResult, at now: Instant) {
         guard isIdle, !isDestroyed else { return }
+        if let expected = configuration.expectedRemotePublicKey, result.remotePublicKey != expected, !Mutation.secretStream(27).isActive {
+            return fail(SecretStreamError(.remoteKeyMismatch, "not \(expected)"))
+        }
         phase = .header
         restartKeepAlive(now)
         restartTimeout(now)

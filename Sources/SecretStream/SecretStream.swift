@@ -238,7 +238,8 @@ public final class SecretStream {
         writer = nil
         reader = nil
         sealer = nil
-        unorderedReceiveKey = nil
+        // Overwritten, not just forgotten.
+        unorderedReceiveKey = .zero
         parser = FrameParser()
         keepAliveAt = .distantFuture
         timeoutAt = .distantFuture

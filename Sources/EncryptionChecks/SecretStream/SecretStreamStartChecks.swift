@@ -177,6 +177,15 @@ enum SecretStreamStartChecks {
                 exam.equal("\(side): data that left", pair.takeEvents(other).messages.isEmpty, !isRight)
             }
         }
+        // A handshake that was done elsewhere is held against it as well.
+        for isRight in [true, false] {
+            let pair = StreamPair { configuration, side in
+                if side == .initiator { configuration.expectedRemotePublicKey = isRight ? StreamPair.serverKey : RelayWorld.key(9) }
+            }
+            pair.initiator.start(handshake: StreamPair.result(.initiator), at: .zero)
+            exam.equal("done elsewhere: open", pair.initiator.isOpen, isRight)
+            exam.equal("done elsewhere: bytes that left", pair.take(.initiator).map(\.count), isRight ? [59] : [])
+        }
     }
 
     private static func stalledHandshake(_ exam: Examination) throws {
