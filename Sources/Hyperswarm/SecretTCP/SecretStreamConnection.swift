@@ -62,7 +62,8 @@ public final class SecretStreamConnection: DuplexStream, @unchecked Sendable {
             guard let self else { return }
             self.loop.submit { self.hold(held) }
         }
-        socket.handle = { [unowned self] event in self.handle(event) }
+        // The socket may outlive the connection: the other side may still be to end when both machines are done.
+        socket.handle = { [weak self] event in self?.handle(event) }
         if !isInitiator { start() }
     }
 
