@@ -6,7 +6,7 @@ import SansIO
 /// A swarm on a DHT node, without input or output: the five calls of the node, and the commands and events of the swarm.
 ///
 /// The driver hands datagrams and time to this object instead of the node, takes sockets and datagrams from `node`, and events of the node from
-/// `takeNodeEvents` (those that concern the swarm alone are kept).
+/// `takeEvents` (those that concern the swarm alone are kept).
 public final class SwarmNode {
     public let node: HyperDHTNode
     public let machine: SwarmMachine
@@ -58,17 +58,14 @@ public final class SwarmNode {
 
     public var nextWakeUp: Instant { min(node.nextWakeUp, machine.nextWakeUp) }
 
-    /// Events of the node that are not the swarm's own business.
-    public func takeNodeEvents() -> [HyperDHTEvent] {
+    /// Events of the node that are not the swarm's own business, and then the swarm's: a connection stands in the first before the second names it.
+    public func takeEvents() -> (node: [HyperDHTEvent], swarm: [SwarmEvent]) {
         settle()
-        defer { passedOn.removeAll(keepingCapacity: true) }
-        return passedOn
-    }
-
-    public func takeEvents() -> [SwarmEvent] {
-        settle()
-        defer { swarmEvents.removeAll(keepingCapacity: true) }
-        return swarmEvents
+        defer {
+            passedOn.removeAll(keepingCapacity: true)
+            swarmEvents.removeAll(keepingCapacity: true)
+        }
+        return (passedOn, swarmEvents)
     }
 
     /// Runs a command of the swarm at the node's time, and what follows from it.

@@ -12,7 +12,7 @@ struct ChannelRequest: Sendable {
 
     init(_ arguments: inout Arguments) throws {
         let name = try arguments.string("protocol")
-        id = try arguments.optionalBytes("id")
+        id = try arguments.optionalBytes("channelId")
         let bytes = try arguments.optionalBytes("handshake")
         handshake = bytes ?? []
         hasHandshake = bytes != nil
@@ -112,7 +112,7 @@ extension Peer {
                 "channel",
                 [
                     "stream": .integer(stream.handle), "channel": .integer(handle), "protocol": .string(request.options.key.protocolName),
-                    "id": request.id.map { .string(Hex.encode($0)) } ?? .null,
+                    "channelId": request.id.map { .string(Hex.encode($0)) } ?? .null,
                 ])
             start()
         }

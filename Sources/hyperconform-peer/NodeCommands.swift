@@ -53,10 +53,17 @@ enum NodeCommands {
         }
         let host = try arguments.optionalHost("host") ?? .loopback
         let port = try arguments.optionalInteger("port", 0...65535).map { UInt16($0) }
+        let isBootstrapper = try arguments.optionalBool("bootstrapper") ?? false
+        if isBootstrapper {
+            guard bootstrap.isEmpty, host.isIPv4, let port, port != 0 else {
+                throw Refusal.badRequest("\"bootstrapper\" needs \"bootstrap\": [], an IPv4 \"host\" and a \"port\" other than 0")
+            }
+        }
         var options = bootstrap.isEmpty ? try HyperDHTOptions.firstNode(host: host, port: port ?? 0) : HyperDHTOptions()
         options.host = host
         if !bootstrap.isEmpty {
-            options.port = port
+            // A port that is taken is no reason to fail: the address in the answer tells which one it became.
+            if port == 0 { options.port = 0 } else if let port { options.node.rpc.port = .from(port) }
             options.bootstrap = bootstrap.map { BootstrapEntry($0) }
         }
         options.datagrams = peer.evidence

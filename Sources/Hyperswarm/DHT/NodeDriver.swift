@@ -164,14 +164,10 @@ final class NodeDriver: LoopDriver, @unchecked Sendable {
                 isIdle = false
                 sockets?.send(transmits)
             }
-            let events = swarm?.takeNodeEvents() ?? node.takeEvents()
+            let (events, swarmEvents) = swarm?.takeEvents() ?? (node.takeEvents(), [])
             for event in events { handle(event) }
-            if let swarm {
-                let swarmEvents = swarm.takeEvents()
-                for event in swarmEvents { swarmEvent?(event) }
-                if !swarmEvents.isEmpty { isIdle = false }
-            }
-            if !events.isEmpty { isIdle = false }
+            for event in swarmEvents { swarmEvent?(event) }
+            if !events.isEmpty || !swarmEvents.isEmpty { isIdle = false }
             if isIdle { break }
         }
         return swarm?.nextWakeUp ?? node.nextWakeUp
