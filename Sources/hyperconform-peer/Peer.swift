@@ -177,15 +177,20 @@ final class Peer: @unchecked Sendable {
 
     // MARK: The end
 
+    /// Servers and swarms first, while the nodes that hold their announces are still there to take them back.
     func closeAll() async {
+        let open = allObjects.map { $0.1 }
         await withTaskGroup(of: Void.self) { group in
-            for (_, object) in allObjects {
+            for object in open {
                 switch object {
-                case .node(let node): group.addTask { await node.destroy() }
+                case .server(let server): group.addTask { try? await server.close() }
                 case .swarm(let swarm): group.addTask { await swarm.destroy() }
                 default: break
                 }
             }
+        }
+        await withTaskGroup(of: Void.self) { group in
+            for object in open { if case .node(let node) = object { group.addTask { await node.destroy(force: true) } } }
         }
         if let host = lock.withLock({ udxHost }) { await host.close() }
         if let host = lock.withLock({ secretHost }) { await host.close() }
