@@ -125,6 +125,9 @@ public final class DHTRPCNode {
         return usesClient ? sockets.client : sockets.server
     }
 
+    /// The two secrets of round-trip tokens, the older first; nil before the first use.
+    public var tokenSecrets: [Bytes32]? { tokens.known }
+
     // MARK: Effects
 
     public func takeTransmits() -> [Transmit] {

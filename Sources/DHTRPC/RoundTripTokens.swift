@@ -14,6 +14,12 @@ public struct RoundTripTokens: Sendable {
 
     public init() {}
 
+    /// Both secrets, the older first, once they are there.
+    public var known: [Bytes32]? {
+        guard let older, let current else { return nil }
+        return [older, current]
+    }
+
     /// Starts with given secrets (replay, golden exchanges).
     public init(secrets older: Bytes32, _ current: Bytes32) {
         self.older = older

@@ -91,6 +91,7 @@ extension HyperDHTNode {
         connection.remoteStreamID = remoteID.rawValue
         occupy(connection, socket, remote)
         connection.handshakeResult = nil
+        noteSecrets(connection, result)
         connection.secret.start(handshake: result, at: now)
         connection.awaitsFlushes = !connection.flushTokens.isEmpty
         statistics.connectionsOpened += 1

@@ -34,6 +34,9 @@ public final class HyperDHTNode {
     var plugins: [String: UInt64] = [:]
     var relayGate: SourceGate
     public var statistics = HyperDHTStatistics()
+    /// Whether keys of encrypted streams are kept for `takeStreamSecrets`.
+    public var reportsSecrets = false
+    var streamSecrets: [StreamSecrets] = []
 
     // Work in progress.
     var timers = NodeTimers<TimerPurpose>()

@@ -74,9 +74,13 @@ public final class HyperDHT: Sendable {
         defaultKeyPair = pair
         let final = config
         driver = try await loop.perform {
-            let node = HyperDHTNode(config: final, entropy: SystemEntropy(), at: loop.now)
+            let secrets = KeyLogFile.shared.isOpen ? SecretRecorder() : nil
+            let entropy: any Entropy = secrets ?? SystemEntropy()
+            let node = HyperDHTNode(config: final, entropy: entropy, at: loop.now)
+            node.reportsSecrets = secrets != nil
             let driver = NodeDriver(
-                node: node, swarm: swarm(node), loop: loop, bindHost: options.host, options: options.datagrams, loggers: options.loggers)
+                node: node, swarm: swarm(node), loop: loop, bindHost: options.host, options: options.datagrams, loggers: options.loggers,
+                secrets: secrets)
             driver.start()
             return driver
         }

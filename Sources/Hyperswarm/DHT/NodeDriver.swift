@@ -26,6 +26,8 @@ final class NodeDriver: LoopDriver, @unchecked Sendable {
     private let options: DatagramOptions
     private let bindHost: IPAddress
     let loggers: Loggers
+    /// Set where a key log is written.
+    private let secrets: SecretRecorder?
 
     // Who waits for what.
     let bound = Promise<Result<Void, StreamFailure>>()
@@ -49,7 +51,11 @@ final class NodeDriver: LoopDriver, @unchecked Sendable {
         let promise: Promise<(replies: [QueryReply], result: OperationResult)>
     }
 
-    init(node: HyperDHTNode, swarm: SwarmNode?, loop: EventLoop, bindHost: IPAddress, options: DatagramOptions, loggers: Loggers) {
+    init(
+        node: HyperDHTNode, swarm: SwarmNode?, loop: EventLoop, bindHost: IPAddress, options: DatagramOptions, loggers: Loggers,
+        secrets: SecretRecorder?
+    ) {
+        self.secrets = secrets
         self.node = node
         self.swarm = swarm
         self.loop = loop
@@ -147,6 +153,7 @@ final class NodeDriver: LoopDriver, @unchecked Sendable {
     // MARK: The loop's turn
 
     func turn(now: Instant) -> Instant {
+        defer { secrets?.write(node, sockets) }
         isDirty = false
         if let swarm { swarm.advance(to: now) } else { node.advance(to: now) }
         // Events can make the machine send; each round takes all of one kind in the order that the contract names.

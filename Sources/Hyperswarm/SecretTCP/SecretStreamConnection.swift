@@ -54,7 +54,9 @@ public final class SecretStreamConnection: DuplexStream, @unchecked Sendable {
         configuration.keepAlive = options.keepAlive
         configuration.timeout = options.timeout
         configuration.expectedRemotePublicKey = remotePublicKey
-        machine = SecretStream(isInitiator: isInitiator, configuration: configuration, entropy: SystemEntropy())
+        let entropy = SecretRecorder()
+        entropy.standAlone = (options.pattern.rawValue, isInitiator, keyPair, remotePublicKey)
+        machine = SecretStream(isInitiator: isInitiator, configuration: configuration, entropy: entropy)
         let (stream, sink) = AsyncStream<[UInt8]>.makeStream()
         messages = stream
         sink.finish()
