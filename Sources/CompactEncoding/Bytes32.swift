@@ -15,17 +15,22 @@ public struct Bytes32: Hashable, Comparable, Sendable, CustomStringConvertible {
         word3 = w3
     }
 
+    /// Four words of eight bytes each, the first byte of each in its most significant place.
+    @inlinable public init(bigEndianWords words: (UInt64, UInt64, UInt64, UInt64)) { self.init(words.0, words.1, words.2, words.3) }
+
     /// nil unless there are exactly 32 bytes.
-    public init?(_ bytes: some Collection<UInt8>) {
+    @inlinable public init?(_ bytes: some Collection<UInt8>) {
         guard bytes.count == 32 else { return nil }
         var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-        for (index, byte) in bytes.enumerated() {
+        var index = 0
+        for byte in bytes {
             switch index >> 3 {
             case 0: words.0 = words.0 << 8 | UInt64(byte)
             case 1: words.1 = words.1 << 8 | UInt64(byte)
             case 2: words.2 = words.2 << 8 | UInt64(byte)
             default: words.3 = words.3 << 8 | UInt64(byte)
             }
+            index += 1
         }
         self.init(words.0, words.1, words.2, words.3)
     }
@@ -48,8 +53,17 @@ public struct Bytes32: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     /// Appends the 32 bytes.
     public func append(to output: inout [UInt8]) {
-        for word in [word0, word1, word2, word3] {
-            for shift in stride(from: 56, through: 0, by: -8) { output.append(UInt8(truncatingIfNeeded: word >> UInt64(shift))) }
+        Bytes32.append(word0, to: &output)
+        Bytes32.append(word1, to: &output)
+        Bytes32.append(word2, to: &output)
+        Bytes32.append(word3, to: &output)
+    }
+
+    private static func append(_ word: UInt64, to output: inout [UInt8]) {
+        var shift: UInt64 = 64
+        while shift > 0 {
+            shift -= 8
+            output.append(UInt8(truncatingIfNeeded: word >> shift))
         }
     }
 

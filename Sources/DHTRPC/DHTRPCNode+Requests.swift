@@ -99,7 +99,8 @@ extension DHTRPCNode {
             number: number, tid: tid, to: destination, toID: options.id, socket: socket,
             isPingNAT: options.isInternal && command == InternalCommand.pingNAT.rawValue, payload: writer.bytes,
             timeToLive: options.timeToLive, timeout: options.timeout ?? config.attemptTimeout, retries: max(0, retries),
-            isForced: options.isForced, endsOnForeignAnswer: options.endsOnForeignAnswer, created: now, session: options.session, purpose: purpose)
+            isForced: options.isForced, endsOnForeignAnswer: options.endsOnForeignAnswer, created: now, session: options.session,
+            purpose: purpose)
         numberByTransaction[tid] = number
         statistics.requestsTotal += 1
         statistics.requestsActive += 1

@@ -88,12 +88,7 @@ extension DHTRPCNode {
     /// DHT-49, DHT-50: the node that was asked longest ago is asked again, and gives way only if it is silent.
     private func rowIsFull(_ newcomer: TableNode) {
         guard isBootstrapped, swaps < DHTRPCNode.mostSwaps else { return }
-        var oldest: TableNode?
-        for node in table.rowNodes(of: newcomer.id) where node.pinged != tick {
-            if let best = oldest, (best.pinged, best.added) <= (node.pinged, node.added) { continue }
-            oldest = node
-        }
-        guard let oldest else { return }
+        guard let oldest = table.leastRecent(inRowOf: newcomer.id, before: tick) else { return }
         if tick - oldest.pinged < Ticks.recent, tick - oldest.added > Ticks.old { return }
         if Mutation.dhtRPC(49).isActive { return replace(oldest.id, by: newcomer) }
         table.update(oldest.id) { $0.pinged = tick }

@@ -189,10 +189,10 @@ public final class DHTRPCNode {
     /// The window drains every 750 ms; an idle node is not woken for it, it catches up.
     private func catchUpDrains() {
         while nextDrain <= now {
-            window.drain()
             if config.draws.rotatesTokens { tokens.drained() }
-            sendWaiting()
             nextDrain = nextDrain + CongestionWindow.drainInterval
+            if window.total > 0 { window.drain() }
+            if hasWaiting { sendWaiting() }
         }
     }
 

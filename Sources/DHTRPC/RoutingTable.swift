@@ -120,45 +120,60 @@ struct RoutingTable {
         return entries[index].node
     }
 
-    /// The nodes of the row that `id` belongs to, in byte order of their ids.
-    func rowNodes(of id: Bytes32) -> [TableNode] {
+    /// Of the row that `id` belongs to, the node that was asked longest ago, and before the tick `tick`; of several the one known longest.
+    func leastRecent(inRowOf id: Bytes32, before tick: Int32) -> TableNode? {
         let row = row(of: id)
-        return row < rows.count ? rows[row].map { entries[Int($0)].node } : []
+        guard row < rows.count else { return nil }
+        var best: Int?
+        for index in rows[row] where entries[Int(index)].node.pinged != tick {
+            if let best {
+                let (a, b) = (entries[best].node, entries[Int(index)].node)
+                if (a.pinged, a.added) <= (b.pinged, b.added) { continue }
+            }
+            best = Int(index)
+        }
+        return best.map { entries[$0].node }
     }
 
-    /// Up to `limit` nodes for a target: rows d, d-1, ..., 0, then d+1, ..., each in byte order of ids, where d is the row that the target
-    /// would stand in. dht-rpc.md section 7.2, DHT-14.
-    func closest(to target: Bytes32, _ limit: Int = RoutingTable.k) -> [TableNode] {
-        var result: [TableNode] = []
-        guard count > 0, limit > 0 else { return result }
-        result.reserveCapacity(min(limit, count))
-        visit(target, limit) { result.append(entries[$0].node) }
-        return result
-    }
+    /// Up to `limit` nodes for a target, as a reply lists them. dht-rpc.md section 7.2, DHT-14.
+    ///
+    /// A table that fits into the reply is listed in the reference's order: rows d, d-1, ..., 0, then d+1, ..., each in byte order of ids,
+    /// where d is the row that the target would stand in. Of a larger table the nodes nearest by XOR are chosen, the nearest first: the
+    /// reference cuts its list in row order and so leaves near nodes out, and a requester stops at the first entry that is no nearer.
+    func closest(to target: Bytes32, _ limit: Int = RoutingTable.k) -> [TableNode] { choose(target, limit).map { entries[Int($0)].node } }
 
     /// As `closest`, addresses alone.
     func closestEndpoints(to target: Bytes32, _ limit: Int = RoutingTable.k) -> [Endpoint] {
-        var result: [Endpoint] = []
-        guard count > 0, limit > 0 else { return result }
+        choose(target, limit).map { entries[Int($0)].node.endpoint }
+    }
+
+    private func choose(_ target: Bytes32, _ limit: Int) -> [Int32] {
+        guard count > 0, limit > 0 else { return [] }
+        let start = row(of: target)
+        var result: [Int32] = []
         result.reserveCapacity(min(limit, count))
-        visit(target, limit) { result.append(entries[$0].node.endpoint) }
+        if count <= limit {
+            for row in stride(from: min(start, rows.count - 1), through: 0, by: -1) { result += rows[row] }
+            if start + 1 < rows.count { for row in rows[(start + 1)...] { result += row } }
+            return result
+        }
+        // Row d is nearest: it shares the bit in which the target differs from us. Then come those that are nearer to us, all in one
+        // group; then each lower row.
+        if start < rows.count { append(rows[start], target, limit, &result) }
+        if result.count < limit, start + 1 < rows.count { append(Array(rows[(start + 1)...].joined()), target, limit, &result) }
+        var row = min(start, rows.count) - 1
+        while row >= 0, result.count < limit {
+            append(rows[row], target, limit, &result)
+            row -= 1
+        }
         return result
     }
 
-    private func visit(_ target: Bytes32, _ limit: Int, _ body: (Int) -> Void) {
-        let start = row(of: target)
-        var left = limit
-        func take(_ row: Int) -> Bool {
-            for index in rows[row] {
-                body(Int(index))
-                left -= 1
-                if left == 0 { return false }
-            }
-            return true
-        }
-        for row in stride(from: min(start, rows.count - 1), through: 0, by: -1) where !take(row) { return }
-        guard start + 1 < rows.count else { return }
-        for row in (start + 1)..<rows.count where !take(row) { return }
+    /// Appends a group's nodes by distance, up to the limit.
+    private func append(_ group: [Int32], _ target: Bytes32, _ limit: Int, _ result: inout [Int32]) {
+        if group.isEmpty { return }
+        let sorted = group.map { (distance: entries[Int($0)].node.id ^ target, index: $0) }.sorted { $0.distance < $1.distance }
+        for one in sorted.prefix(limit - result.count) { result.append(one.index) }
     }
 
     /// The node at `index` in row order; nil beyond the end.

@@ -9,6 +9,21 @@ public enum Blake2b {
         Bytes32(digest(32, parts, key: key)) ?? .zero
     }
 
+    /// 32-byte digest, unkeyed, of the first `count` (0...8) bytes of `word`, its least significant byte first. Allocates nothing.
+    public static func hash256(word: UInt64, count: Int) -> Bytes32 {
+        var input = word.littleEndian
+        var output: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+        withUnsafeBytes(of: &input) { source in
+            withUnsafeMutableBytes(of: &output) { target in
+                guard let digest = target.bindMemory(to: UInt8.self).baseAddress,
+                    let message = source.bindMemory(to: UInt8.self).baseAddress
+                else { return }
+                _ = crypto_generichash(digest, 32, message, UInt64(min(max(count, 0), 8)), nil, 0)
+            }
+        }
+        return Bytes32(bigEndianWords: (output.0.bigEndian, output.1.bigEndian, output.2.bigEndian, output.3.bigEndian))
+    }
+
     /// 64-byte digest, unkeyed.
     public static func hash512(_ parts: [UInt8]...) -> [UInt8] { digest(64, parts, key: []) }
 
