@@ -123,8 +123,14 @@ enum DHTRPCAnswerChecks {
         exam.equal("token", answer?.token, nil)
         exam.equal("value", answer?.value, nil)
         exam.equal("error", answer?.error, 0)
-        // The order of dht-rpc.md section 7.2, from what the tester knows: all ids, the node's id.
-        exam.equal("order", answer?.closerNodes, closest(bench.node.tableNodes.map(\.endpoint), NodeID.of(Bench.server), 20))
+        // Of more than fit, the nearest by XOR.
+        let nearest = bench.node.tableNodes.map(\.endpoint).sorted { NodeID.of($0) ^ target < NodeID.of($1) ^ target }
+        exam.equal("the nearest of many", answer?.closerNodes, Array(nearest.prefix(20)))
+        // All that fit: the reference's order, from what the tester knows: all ids, the node's id.
+        let small = Bench.persistent(exam.seed)
+        for node in nodes.prefix(15) { small.introduce(node) }
+        let all = small.ask(request, from: a)?.closerNodes
+        exam.equal("order of few", all, closest(small.node.tableNodes.map(\.endpoint), NodeID.of(Bench.server), 20))
     }
 
     /// Rows d, d-1, ..., 0, d+1, ..., each in byte order of ids.
