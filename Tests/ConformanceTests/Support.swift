@@ -11,8 +11,11 @@ import UDXChecks
 enum Support {
     static func corpus() throws -> Corpus { try #require(Corpus.find(from: #filePath)) }
 
+    /// As the tool collects them.
     static let suites: [CheckSuite] =
-        EncryptionChecks.suites + UDXChecks.suites + DHTChecks.suites + SwarmChecks.suites + TraceChecks.suites
+        Corpus.find(from: #filePath).map { corpus in
+            EncryptionChecks.suites + UDXChecks.suites(in: corpus) + DHTChecks.suites(in: corpus) + SwarmChecks.suites + TraceChecks.suites
+        } ?? []
 
     /// A catalogue of two requirements, UDX-1 (MUST) and UDX-2 (SHOULD).
     static func catalogue() throws -> Catalogue {
