@@ -5,6 +5,7 @@ public enum HyperDHTChecks {
     public static let suite = CheckSuite(
         layer: "hyperdht",
         checks: HyperDHTVectors.checks + HyperDHTMachineChecks.checks + HyperDHTConnectChecks.checks + HyperDHTConnectionChecks.checks
-            + HyperDHTRelayChecks.checks + HyperDHTPunchChecks.checks + HyperDHTHostileChecks.checks + HyperDHTNATMatrix.checks,
+            + HyperDHTRelayChecks.checks + HyperDHTPunchChecks.checks + HyperDHTHostileChecks.checks + HyperDHTNATMatrix.checks
+            + HyperDHTScale.checks,
         mutants: HyperDHTMutants.mutants)
 }
