@@ -180,7 +180,9 @@ extension Protomux {
     }
 
     private func rejectPending(_ remoteID: UInt64) {
-        guard removePending(remoteID) != nil else { return }
+        guard let pending = removePending(remoteID) else { return }
+        if refused.count == 64 { refused.removeFirst() }
+        refused.append(pending.key)
         // MUX-5.
         if !Mutation.protomux(5).isActive { sendControl(.reject(remoteID)) }
         updatePause()

@@ -61,6 +61,7 @@ public final class Protomux {
     public internal(set) var isEnded = false
     public internal(set) var isPaused = false
 
+    var refused: [ChannelKey] = []
     var local: [LocalSlot] = []
     var freeIDs: [UInt64] = []
     var remote: [RemoteSlot] = []
@@ -163,6 +164,12 @@ public final class Protomux {
         let left = (outstanding[request.key] ?? 1) - 1
         outstanding[request.key] = left > 0 ? left : nil
         if left <= 0 { rejectPending(request.key) }
+    }
+
+    /// Opens of the peer's that were refused since the last call: nobody here waited for them. The newest 64 are kept.
+    public func takeRefused() -> [ChannelKey] {
+        defer { refused = [] }
+        return refused
     }
 
     // MARK: Data

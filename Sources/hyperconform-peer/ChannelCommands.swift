@@ -39,10 +39,10 @@ enum ChannelCommands {
     static let table: [String: PeerCommand] = [
         "channel.open": PeerCommand { peer, arguments in
             var arguments = arguments
-            let (stream, mux) = try multiplexer(peer, &arguments)
+            let (_, mux) = try multiplexer(peer, &arguments)
             let request = try ChannelRequest(&arguments)
             try arguments.finish()
-            guard let opened = peer.openChannel(request, on: stream, mux, announces: false) else {
+            guard let opened = peer.openChannel(request, mux) else {
                 throw Refusal.error(code: "BAD_REQUEST", message: "a channel with this protocol and id is open already")
             }
             return PeerResult(JSONObject(["channel": .integer(opened.handle)]), after: opened.start)
@@ -81,12 +81,25 @@ enum ChannelCommands {
 }
 
 extension Peer {
-    /// Opens a channel and gives it a handle. With `announces` an event brings the handle, and events follow at once; else `start` begins them.
-    @discardableResult
-    func openChannel(
-        _ request: ChannelRequest, on stream: PeerStream, _ mux: Multiplexer, announces: Bool
-    ) -> (handle: Int64, start: @Sendable () -> Void)? {
+    /// Opens a channel and gives it a handle; `start` begins its events, when the reply is out.
+    func openChannel(_ request: ChannelRequest, _ mux: Multiplexer) -> (handle: Int64, start: @Sendable () -> Void)? {
         guard let channel = try? mux.open(request.options, handshake: request.handshake) else { return nil }
+        return adopt(channel, request)
+    }
+
+    /// A channel that was opened with its stream: an event brings its handle.
+    func announce(_ channel: MuxChannel, _ request: ChannelRequest, on stream: PeerStream) {
+        let (handle, start) = adopt(channel, request)
+        output.event(
+            "channel",
+            [
+                "stream": .integer(stream.handle), "channel": .integer(handle), "protocol": .string(request.options.key.protocolName),
+                "channelId": request.id.map { .string(Hex.encode($0)) } ?? .null,
+            ])
+        start()
+    }
+
+    private func adopt(_ channel: MuxChannel, _ request: ChannelRequest) -> (handle: Int64, start: @Sendable () -> Void) {
         let handle = newHandle()
         set(handle, .channel(channel))
         let output = self.output
@@ -106,15 +119,6 @@ extension Peer {
                 output.event("channelClose", ["channel": .integer(handle), "remote": .bool(byRemote)])
                 self.forget(handle)
             }
-        }
-        if announces {
-            output.event(
-                "channel",
-                [
-                    "stream": .integer(stream.handle), "channel": .integer(handle), "protocol": .string(request.options.key.protocolName),
-                    "channelId": request.id.map { .string(Hex.encode($0)) } ?? .null,
-                ])
-            start()
         }
         return (handle, start)
     }

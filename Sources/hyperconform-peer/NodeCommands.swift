@@ -124,9 +124,11 @@ enum NodeCommands {
     // MARK: Telling
 
     static func info(_ info: HyperDHT.Info) -> JSONObject {
-        JSONObject([
+        // Port 0: it differs from peer to peer, so there is no address to tell.
+        let remote = info.remoteAddress.flatMap { $0.port == 0 ? nil : $0 }
+        return JSONObject([
             "publicKey": Peer.json(info.publicKey), "address": Peer.json(info.address), "clientPort": .integer(info.clientPort),
-            "remoteAddress": info.remoteAddress.map { Peer.json($0) } ?? .null, "nodeId": Peer.json(info.nodeID),
+            "remoteAddress": remote.map { Peer.json($0) } ?? .null, "nodeId": Peer.json(info.nodeID),
             "ephemeral": .bool(info.isEphemeral), "firewalled": .bool(info.isFirewalled), "bootstrapped": .bool(info.isBootstrapped),
         ])
     }

@@ -58,13 +58,28 @@ final class PeerStream: @unchecked Sendable {
         closed = { try await stream.closed() }
         run = { await $0.pump(stream) }
         if mode == .protomux {
-            multiplexer = try? Multiplexer(stream, observe: { [weak self] in self?.took($0) })
+            // The channels exist before the first message is read, so that nothing that the other side opens early is refused.
+            multiplexer = try? Multiplexer(
+                stream, opening: channels.map { ($0.options, handshake: $0.handshake) }, observe: { [weak self] in self?.took($0) })
         }
     }
 
     /// Starts to tell what happens. Called when the reply, or event, that brought the handle has been written.
     func start() {
-        if let multiplexer { for channel in channels { peer.openChannel(channel, on: self, multiplexer, announces: true) } }
+        if let multiplexer {
+            for (request, channel) in zip(channels, multiplexer.opened) { peer.announce(channel, request, on: self) }
+            let (output, handle) = (output, handle)
+            Task {
+                for await key in multiplexer.refused {
+                    output.event(
+                        "channelRefused",
+                        [
+                            "stream": .integer(handle), "protocol": .string(key.protocolName),
+                            "channelId": key.id.isEmpty ? .null : .string(Hex.encode(key.id)),
+                        ])
+                }
+            }
+        }
         let run = run
         Task { await run(self) }
     }

@@ -24,6 +24,9 @@ public final class Multiplexer: @unchecked Sendable {
     /// Channels that the other side wants and nobody here has opened, if `listen` asked for them.
     public let requests: AsyncStream<OpenRequest>
     private let requestSink: AsyncStream<OpenRequest>.Continuation
+    /// What the other side wanted to open and nobody here had, as it is refused.
+    public let refused: AsyncStream<ChannelKey>
+    private let refusedSink: AsyncStream<ChannelKey>.Continuation
     private let observe: (@Sendable ([UInt8]) -> Void)?
 
     /// Takes over the stream: nobody else may read from it or write to it. `observe` sees every message that arrives.
@@ -37,6 +40,7 @@ public final class Multiplexer: @unchecked Sendable {
         destroyStream = { stream.destroy() }
         self.observe = observe
         (requests, requestSink) = AsyncStream.makeStream()
+        (refused, refusedSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(64))
         for (option, handshake) in options { opened.append(try open(option, handshake: handshake)) }
         Task { await self.read(stream) }
     }
@@ -58,6 +62,7 @@ public final class Multiplexer: @unchecked Sendable {
             try perform { $0.receiveEnd() }
         } catch { try? perform { $0.carrierClosed() } }
         requestSink.finish()
+        refusedSink.finish()
     }
 
     /// Runs the machine and carries out what it wants, in order.
@@ -102,6 +107,7 @@ public final class Multiplexer: @unchecked Sendable {
                 }
             }
         }
+        for key in state.machine.takeRefused() { refusedSink.yield(key) }
     }
 
     // MARK: Channels
