@@ -248,7 +248,9 @@ struct BBR {
     }
 
     private mutating func setPacing(_ flight: FlightState, gain: Double) {
-        let rate = BBR.rate(bandwidth.best, gain, flight.maximumPayload)
+        // Never below the smallest window in a round trip: an estimate that outages have ruined could not recover otherwise.
+        let floor = BBR.minimumWindow * flight.maximumPayload / Int(max(1, flight.smoothedRTT))
+        let rate = max(BBR.rate(bandwidth.best, gain, flight.maximumPayload), floor)
         if !hasSeenRTT && flight.smoothedRTT > 0 {
             initialisePacing(smoothedRTT: flight.smoothedRTT, maximumPayload: flight.maximumPayload)
         }

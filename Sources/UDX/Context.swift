@@ -1,23 +1,23 @@
 import SansIO
 
-/// What the streams of one instance share: the time, the effects, the limits, the counters.
+/// What the streams of one instance share: the time, the effects, the limits, the counters. Exempt from exclusivity checks for the same reason as `Stream`.
 final class Context {
     /// The reference's clock: whole milliseconds, moved once per call from outside.
-    private(set) var now: Int64 = 0
-    private(set) var nowMicroseconds: Int64 = 0
-    var limits: UDXLimits
-    var transmits: [Transmit] = []
-    private(set) var events: [UDXEvent] = []
+    @exclusivity(unchecked) private(set) var now: Int64 = 0
+    @exclusivity(unchecked) private(set) var nowMicroseconds: Int64 = 0
+    @exclusivity(unchecked) var limits: UDXLimits
+    @exclusivity(unchecked) var transmits: [Transmit] = []
+    @exclusivity(unchecked) private(set) var events: [UDXEvent] = []
     /// Bytes of `joiningStream` that no event carries yet: neighbouring reads are joined, so a burst costs one array, not one a packet.
-    private var joining: [UInt8] = []
-    private var joiningStream = StreamID(0)
-    var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
+    @exclusivity(unchecked) private var joining: [UInt8] = []
+    @exclusivity(unchecked) private var joiningStream = StreamID(0)
+    @exclusivity(unchecked) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
     /// No timer of any stream is due before this; it may be too early, never too late.
-    var nextDeadline: Int64 = .max
+    @exclusivity(unchecked) var nextDeadline: Int64 = .max
     /// Streams with a partial packet that leaves at the end of the turn.
-    var partial: [Stream] = []
+    @exclusivity(unchecked) var partial: [Stream] = []
     /// Streams that closed in this call and must leave the table.
-    var closed: [Stream] = []
+    @exclusivity(unchecked) var closed: [Stream] = []
 
     init(limits: UDXLimits) { self.limits = limits }
 
@@ -27,6 +27,9 @@ final class Context {
         nowMicroseconds = instant.microseconds
         now = instant.milliseconds
     }
+
+    /// Bytes of one `data` event. Larger arrays would come from the kernel page by page each time.
+    private static let largestRead = 65_536
 
     func drop(_ reason: DropReason) { drops[reason.rawValue] &+= 1 }
 
@@ -39,6 +42,12 @@ final class Context {
         if range.isEmpty { return }
         if !joining.isEmpty && joiningStream != stream { settleData() }
         joiningStream = stream
+        if joining.count + range.count > Context.largestRead {
+            settleData()
+        } else if !joining.isEmpty && joining.count + range.count > joining.capacity {
+            // The second packet of a burst: more will follow.
+            joining.reserveCapacity(Context.largestRead)
+        }
         bytes.withUnsafeBufferPointer { joining.append(contentsOf: UnsafeBufferPointer(rebasing: $0[range])) }
     }
 

@@ -75,8 +75,9 @@ extension Stream {
         while let seq = cursor {
             cursor = sent.next(after: seq, in: inFlight)
             let sentAt = sent[seq].sentAtMicroseconds
-            if sentAt > rackSentAt { break }
-            guard isSentAfter(rackSentAt, rackNext, sentAt, seq.advanced(by: 1)), zeroWindowProbe != seq else { continue }
+            // In the order of sending: nothing behind the newest acknowledged packet can be lost. A burst of one instant ends here, too.
+            guard isSentAfter(rackSentAt, rackNext, sentAt, seq.advanced(by: 1)) else { break }
+            if zeroWindowProbe == seq { continue }
             let remaining = sentAt + rackRTT + window - context.nowMicroseconds
             if remaining <= 0 {
                 found += 1

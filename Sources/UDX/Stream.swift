@@ -1,6 +1,9 @@
 import SansIO
 
 /// One stream's state. Its rules are in the extensions beside this file, by section of udx.md.
+///
+/// The stored properties are exempt from dynamic exclusivity checks, which took a quarter of the time of a packet: a stream is only entered through its
+/// instance, one call at a time, and nothing here calls out.
 final class Stream {
     enum Timer {
         case none, retransmission, reordering, tailProbe, zeroWindow, keepalive
@@ -11,117 +14,117 @@ final class Stream {
 
     // MARK: Connection
 
-    var socket: SocketID?
-    var remote = Endpoint(.any, 0)
-    var remoteID = StreamID(0)
+    @exclusivity(unchecked) var socket: SocketID?
+    @exclusivity(unchecked) var remote = Endpoint(.any, 0)
+    @exclusivity(unchecked) var remoteID = StreamID(0)
     /// Where the stream was first connected to.
-    var firstRemote = Endpoint(.any, 0)
-    var isConnected = false
+    @exclusivity(unchecked) var firstRemote = Endpoint(.any, 0)
+    @exclusivity(unchecked) var isConnected = false
     /// Both directions had ended when it closed: late packets are still acknowledged. UDX-59.
-    var closedGracefully = false
-    var isClosed = false
-    var firewall: FirewallRule
+    @exclusivity(unchecked) var closedGracefully = false
+    @exclusivity(unchecked) var isClosed = false
+    @exclusivity(unchecked) var firewall: FirewallRule
     /// An ACK that falls due before the stream is connected is remembered. UDX-66.
-    var owesAcknowledgement = false
+    @exclusivity(unchecked) var owesAcknowledgement = false
     /// Acknowledged up to here, the change of remote is complete. UDX-73a.
-    var remoteChangesAt: SequenceNumber?
+    @exclusivity(unchecked) var remoteChangesAt: SequenceNumber?
 
-    var relayTarget: Stream?
-    var relaySources: [Stream] = []
-    var hasRelayed = false
+    @exclusivity(unchecked) var relayTarget: Stream?
+    @exclusivity(unchecked) var relaySources: [Stream] = []
+    @exclusivity(unchecked) var hasRelayed = false
 
     // MARK: Receiving
 
-    var buffer = ReceiveBuffer()
-    var nextExpected = SequenceNumber.zero
+    @exclusivity(unchecked) var buffer = ReceiveBuffer()
+    @exclusivity(unchecked) var nextExpected = SequenceNumber.zero
     /// The number of the peer's END.
-    var remoteEnd: SequenceNumber?
-    var hasReportedEnd = false
-    var heldBytes: UInt32 = 0
-    var maximumReceiveSize: UInt32
-    var lastAdvertisedWindow: UInt32
+    @exclusivity(unchecked) var remoteEnd: SequenceNumber?
+    @exclusivity(unchecked) var hasReportedEnd = false
+    @exclusivity(unchecked) var heldBytes: UInt32 = 0
+    @exclusivity(unchecked) var maximumReceiveSize: UInt32
+    @exclusivity(unchecked) var lastAdvertisedWindow: UInt32
 
     // MARK: Sending
 
-    var queue = SendQueue()
-    var sent = SentPackets()
-    var inFlight = PacketQueue()
-    var lost = PacketQueue()
-    var sndNxt = SequenceNumber.zero
-    var sndUna = SequenceNumber.zero
+    @exclusivity(unchecked) var queue = SendQueue()
+    @exclusivity(unchecked) var sent = SentPackets()
+    @exclusivity(unchecked) var inFlight = PacketQueue()
+    @exclusivity(unchecked) var lost = PacketQueue()
+    @exclusivity(unchecked) var sndNxt = SequenceNumber.zero
+    @exclusivity(unchecked) var sndUna = SequenceNumber.zero
     /// Written and not acknowledged.
-    var bytesQueued = 0
+    @exclusivity(unchecked) var bytesQueued = 0
     /// Payload room of the packet that is built next; decided when the one before it left, as the reference does.
-    var capacity = PathMTU.base - 68
-    var hasPartialPacket = false
-    var endRequested = false
+    @exclusivity(unchecked) var capacity = PathMTU.base - 68
+    @exclusivity(unchecked) var hasPartialPacket = false
+    @exclusivity(unchecked) var endRequested = false
     /// The final write had bytes of its own, so its last packet carries END even when it is full.
-    var endSharesLastPacket = false
-    var endSent = false
+    @exclusivity(unchecked) var endSharesLastPacket = false
+    @exclusivity(unchecked) var endSent = false
     /// Everything including END is acknowledged.
-    var hasEnded = false
-    var isAboveHighWater = false
-    var flushMarks: [(bytes: UInt64, token: UInt64)] = []
-    var bytesWritten: UInt64 = 0
-    var bytesAcknowledged: UInt64 = 0
+    @exclusivity(unchecked) var hasEnded = false
+    @exclusivity(unchecked) var isAboveHighWater = false
+    @exclusivity(unchecked) var flushMarks: [(bytes: UInt64, token: UInt64)] = []
+    @exclusivity(unchecked) var bytesWritten: UInt64 = 0
+    @exclusivity(unchecked) var bytesAcknowledged: UInt64 = 0
 
-    var peerWindow: UInt32 = 4_194_304
-    var windowUpdateSeq = SequenceNumber.zero
-    var windowUpdateAck = SequenceNumber.zero
-    var unansweredProbes = 0
+    @exclusivity(unchecked) var peerWindow: UInt32 = 4_194_304
+    @exclusivity(unchecked) var windowUpdateSeq = SequenceNumber.zero
+    @exclusivity(unchecked) var windowUpdateAck = SequenceNumber.zero
+    @exclusivity(unchecked) var unansweredProbes = 0
     /// A DATA or END packet that was sent in spite of a closed window. UDX-35.
-    var zeroWindowProbe: SequenceNumber?
+    @exclusivity(unchecked) var zeroWindowProbe: SequenceNumber?
 
     // MARK: Loss detection
 
-    var recovery = RecoveryState.open
-    var recoveryMark = SequenceNumber.zero
+    @exclusivity(unchecked) var recovery = RecoveryState.open
+    @exclusivity(unchecked) var recoveryMark = SequenceNumber.zero
     /// Packets above snd.una that SACK reported.
-    var sackedCount = 0
+    @exclusivity(unchecked) var sackedCount = 0
     // RACK counts in microseconds: on a path of less than a millisecond the reference's clock takes each packet of the same tick for lost.
-    var rackRTT: Int64 = 0
-    var rackSentAt: Int64 = -1
-    var rackNext = SequenceNumber.zero
-    var forwardMost: SequenceNumber
-    var hasSeenReordering = false
+    @exclusivity(unchecked) var rackRTT: Int64 = 0
+    @exclusivity(unchecked) var rackSentAt: Int64 = -1
+    @exclusivity(unchecked) var rackNext = SequenceNumber.zero
+    @exclusivity(unchecked) var forwardMost: SequenceNumber
+    @exclusivity(unchecked) var hasSeenReordering = false
     /// Retransmissions that the last ACK allows whatever the window: one for each packet that it reported. Where more is held than fifty blocks
     /// can say, packets count as in flight that arrived long ago.
-    var repairCredit = 0
-    var lostTotal = 0
-    var lostAtLastSample = 0
-    var tailProbeInFlight = false
-    var tailProbeIsRetransmission = false
-    var tailProbePermitted = false
-    var tailProbeEnd = SequenceNumber.zero
-    var heardSinceTimeout = false
-    var timeoutsWithoutProgress = 0
-    var timeoutsWithNothingLost = 0
+    @exclusivity(unchecked) var repairCredit = 0
+    @exclusivity(unchecked) var lostTotal = 0
+    @exclusivity(unchecked) var lostAtLastSample = 0
+    @exclusivity(unchecked) var tailProbeInFlight = false
+    @exclusivity(unchecked) var tailProbeIsRetransmission = false
+    @exclusivity(unchecked) var tailProbePermitted = false
+    @exclusivity(unchecked) var tailProbeEnd = SequenceNumber.zero
+    @exclusivity(unchecked) var heardSinceTimeout = false
+    @exclusivity(unchecked) var timeoutsWithoutProgress = 0
+    @exclusivity(unchecked) var timeoutsWithNothingLost = 0
 
     // MARK: Rate
 
-    var rtt: RoundTripEstimator
-    var delivery = DeliveryRate()
-    var congestion: CongestionController
-    var pacer: Pacer
-    var pacingDeadline: Int64 = .max
-    var mtu: PathMTU
+    @exclusivity(unchecked) var rtt: RoundTripEstimator
+    @exclusivity(unchecked) var delivery = DeliveryRate()
+    @exclusivity(unchecked) var congestion: CongestionController
+    @exclusivity(unchecked) var pacer: Pacer
+    @exclusivity(unchecked) var pacingDeadline: Int64 = .max
+    @exclusivity(unchecked) var mtu: PathMTU
 
     // MARK: Timers
 
-    var timer = Timer.none
-    var timerDeadline: Int64 = .max
-    var retransmissionDeadline: Int64 = 0
-    var keepaliveMilliseconds: Int64 = 0
+    @exclusivity(unchecked) var timer = Timer.none
+    @exclusivity(unchecked) var timerDeadline: Int64 = .max
+    @exclusivity(unchecked) var retransmissionDeadline: Int64 = 0
+    @exclusivity(unchecked) var keepaliveMilliseconds: Int64 = 0
 
     // MARK: Counters
 
-    var bytesSent: UInt64 = 0
-    var bytesReceived: UInt64 = 0
-    var packetsSent: UInt64 = 0
-    var packetsReceived: UInt64 = 0
-    var retransmissions: UInt64 = 0
-    var timeouts: UInt64 = 0
-    var fastRecoveries: UInt64 = 0
+    @exclusivity(unchecked) var bytesSent: UInt64 = 0
+    @exclusivity(unchecked) var bytesReceived: UInt64 = 0
+    @exclusivity(unchecked) var packetsSent: UInt64 = 0
+    @exclusivity(unchecked) var packetsReceived: UInt64 = 0
+    @exclusivity(unchecked) var retransmissions: UInt64 = 0
+    @exclusivity(unchecked) var timeouts: UInt64 = 0
+    @exclusivity(unchecked) var fastRecoveries: UInt64 = 0
 
     init(context: Context, id: StreamID, initialSequence: SequenceNumber, firewall: FirewallRule) {
         self.context = context

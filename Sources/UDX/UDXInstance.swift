@@ -8,13 +8,13 @@ import SansIO
 public final class UDXInstance {
     let context: Context
     private let entropy: any Entropy
-    private var streams: [StreamID: Stream] = [:]
+    @exclusivity(unchecked) private var streams: [StreamID: Stream] = [:]
     /// In the order of creation, which is the order in which timers of one instant fire.
-    private var order: [Stream] = []
+    @exclusivity(unchecked) private var order: [Stream] = []
     /// The stream of the last packet: bursts come from one.
-    private var recent: Stream?
-    private var lingering = LingeringStreams()
-    private var lastFlush: Int64 = 0
+    @exclusivity(unchecked) private var recent: Stream?
+    @exclusivity(unchecked) private var lingering = LingeringStreams()
+    @exclusivity(unchecked) private var lastFlush: Int64 = 0
 
     public init(entropy: any Entropy, limits: UDXLimits = UDXLimits()) {
         self.entropy = entropy
