@@ -48,7 +48,7 @@ public enum TraceChecks {
         TraceCheck.codec("dht-rpc.trace-codec", ["DHT-15"], layers: [.dhtRPC]),
         tally("dht-rpc.trace-node-ids", ["DHT-3"], .nodeID) { $0.nodeIDs },
         tally("dht-rpc.trace-tokens", ["DHT-26"], .token) { $0.tokens },
-        TraceCheck.recording("dht-rpc.trace-to", ["DHT-1"], "dht-rpc.to", "dht-rpc.flags", "dht-rpc.answered"),
+        TraceCheck.recording("dht-rpc.trace-to", ["DHT-1"], "dht-rpc.to", "dht-rpc.flags", "dht-rpc.answered", "trace.kadepy", "trace.foreign"),
         TraceCheck.recording("dht-rpc.trace-ping-nat", ["DHT-11"], "dht-rpc.nat-port"),
         TraceCheck.recording(
             "dht-rpc.trace-replies", ["DHT-14"], "dht-rpc.reply-token", "dht-rpc.reply-closer", "dht-rpc.reply-value",

@@ -38,10 +38,10 @@ final class TraceLibrary: @unchecked Sendable {
         return try body()
     }
 
-    /// Folders of the bundles that Hyperswarm made: recordings of KadePy are not among them.
+    /// Folders of all bundles.
     func folders(_ corpus: Corpus) throws -> [String] {
         do {
-            return try TraceBundle.folders(in: corpus.root + "/Fixtures").filter { !$0.contains("/kadepy-") }
+            return try TraceBundle.folders(in: corpus.root + "/Fixtures")
         } catch let error as CaptureError { throw CorpusError(error.message, file: error.file, offset: error.offset) }
     }
 

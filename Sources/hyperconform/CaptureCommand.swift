@@ -43,31 +43,31 @@ struct CaptureCommand: ParsableCommand {
             for name in try LiveCapture.interfaces() { print(name) }
             return
         }
-        let live = try LiveCapture(LiveCapture.Options(interface: interface, filter: filter, mode: write == nil ? .live : .evidence))
+        let markers = interface == "lo" && write != nil
+        // Markers must pass the filter, whatever it says.
+        let wanted = markers ? "(\(filter)) or (udp dst port \(CaptureMarker.port))" : filter
+        let live = try LiveCapture(LiveCapture.Options(interface: interface, filter: wanted, mode: write == nil ? .live : .evidence))
         // Only a flag is set here, which is all that a signal handler may do.
         signal(SIGINT) { _ in CaptureCommand.interrupted = 1 }
         let run = String(UInt64.random(in: 0 ... .max), radix: 16)
-        let markers = interface == "lo" && write != nil
         if markers { CaptureMarker.send(.begin, run: run) }
         var sink = try write.map { try EvidenceFile($0, live.linkType, interface) }
         let start = Date()
         var packets: [CapturedPacket] = []
         var seen = 0
-        var ending = false
+        var ending: Date?
         var printer: TreePrinter?
         while true {
             let isOver =
                 CaptureCommand.interrupted != 0 || seconds.map { Date().timeIntervalSince(start) >= $0 } ?? false
                 || count.map { seen >= $0 } ?? false
-            if isOver, !ending {
-                ending = true
+            if isOver, ending == nil {
+                ending = Date()
                 if markers { CaptureMarker.send(.end, run: run) } else { break }
             }
-            guard let frame = try live.next() else {
-                // The end marker has come through once nothing more arrives.
-                if ending { break }
-                continue
-            }
+            // Once the end marker has come through, everything before it has. Other traffic may go on for ever.
+            if let ending, CaptureMarker.find(run: run, in: packets).end || Date().timeIntervalSince(ending) > 2 { break }
+            guard let frame = try live.next() else { continue }
             seen += 1
             try sink?.add(frame)
             let packet = CapturedFrameReader.packet(frame, number: seen, linkType: live.linkType)

@@ -38,6 +38,20 @@ extension TraceDissector {
             default: break
             }
         }
+        for index in strays { suspect(index) }
+    }
+
+    /// A response with a number that nobody asked for may answer a request that waits in vain: then one of the two is damaged.
+    private func suspect(_ response: Int) {
+        let packet = result.packets[response].packet
+        let found = result.exchanges.last {
+            $0.response == nil && $0.requester == packet.destination && $0.responder == packet.source && $0.request < response
+                && packet.timeNanoseconds - result.packets[$0.request].packet.timeNanoseconds < 5_000_000_000
+        }
+        guard let found else { return }
+        issue(
+            .unmatched, found.request, "dht-rpc.tid", 2,
+            "tid \(found.tid) was never answered, but packet \(result.packets[response].number) came with one that nobody asked for")
     }
 
     private func match(_ response: Response, at index: Int, _ candidates: [Int]) {
@@ -49,6 +63,7 @@ extension TraceDissector {
             } ?? candidates.last { answersOtherPort($0, source, destination) }
         guard let found else {
             result.packets[index].labels.append("belongs to no request")
+            strays.append(index)
             issue(.unmatched, index, "dht-rpc.tid", 2, "no request with tid \(response.tid) went from \(destination) to \(source)")
             return
         }

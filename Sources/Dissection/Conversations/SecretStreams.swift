@@ -167,15 +167,14 @@ extension TraceDissector {
         mark(stream, body.lowerBound + 32..<body.upperBound, .field)
         while offset < stream.bytes.count {
             let begin = offset
-            guard case .inPlace(let body) = parser.next(stream.bytes, from: &offset, limits: 0...FrameLength.largest) else { break }
+            guard case .inPlace(let body) = parser.next(stream.bytes, from: &offset, limits: 0...FrameLength.largest) else {
+                checkUnfinished(stream, begin)
+                break
+            }
             let place = stream.locate(begin)
             guard let opened = reader.open(stream.bytes, range: body) else {
                 result.failed.tags += 1
-                if let place {
-                    issue(
-                        .tag, place.packet, "secret-stream.mac", place.payloadOffset,
-                        "frame \(trace.frames.count + 1) (stream bytes \(begin) to \(body.upperBound)) does not verify")
-                }
+                refuse(stream, begin..<body.upperBound, trace.frames.count + 1)
                 return
             }
             result.verified.tags += 1
@@ -198,6 +197,27 @@ extension TraceDissector {
                 stream, body, EncryptedFrame.self, opened.plaintext.isEmpty ? "keepalive" : "frame of \(opened.plaintext.count) bytes", last
             )
         }
+    }
+
+    /// The tag covers the whole frame and can't tell which of its packets is damaged: each of them is named.
+    private func refuse(_ stream: RawStream, _ frame: Range<Int>, _ number: Int) {
+        let pieces = stream.pieces(frame)
+        for piece in pieces {
+            let share = pieces.count == 1 ? "" : ", one of the \(pieces.count) packets that carry it"
+            issue(
+                .tag, piece.packet, "secret-stream.mac", piece.range.lowerBound,
+                "frame \(number) (stream bytes \(frame.lowerBound) to \(frame.upperBound)) does not verify\(share)")
+        }
+    }
+
+    /// A direction that was not cut off ends with a whole frame.
+    private func checkUnfinished(_ stream: RawStream, _ begin: Int) {
+        if let flow = stream.flow {
+            let wasCut = result.flows[flow].destroyed != nil || result.flows[flow].reverse.map { result.flows[$0].destroyed != nil } ?? false
+            guard !wasCut, result.flows[flow].gap == nil, result.flows[flow].endSeq != nil else { return }
+        }
+        guard let place = stream.locate(begin) else { return }
+        issue(.order, place.packet, "secret-stream.length", place.payloadOffset, "the stream ends inside a frame")
     }
 
     /// Adds a frame's outer fields to the packet that completes it.

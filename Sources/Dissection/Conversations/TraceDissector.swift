@@ -13,6 +13,8 @@ final class TraceDissector {
     /// Tokens that the logged secrets make for the hosts of this capture.
     var tokens: [Bytes32: TokenOrigin] = [:]
     var tokenIssuers: Set<Endpoint> = []
+    /// Responses that belong to no request.
+    var strays: [Int] = []
 
     struct TokenOrigin {
         let issuer: Endpoint
