@@ -16,7 +16,8 @@ struct Hyperconform: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            RunCommand.self, VectorsCommand.self, MutantsCommand.self, ExplainCommand.self, GateCommand.self, ReportCommand.self,
+            RunCommand.self, VectorsCommand.self, ReplayCommand.self, MutantsCommand.self, ExplainCommand.self, GateCommand.self,
+            ReportCommand.self,
             PcapCommand.self, CaptureCommand.self, FlipsCommand.self, SimulateCommand.self, NodeCommand.self, WorkerCommand.self,
         ],
         defaultSubcommand: nil)
