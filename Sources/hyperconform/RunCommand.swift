@@ -1,6 +1,7 @@
 import ArgumentParser
 import Conformance
 import ConformanceReports
+import DHTChecks
 import Foundation
 import StrictJSON
 
@@ -32,7 +33,11 @@ struct RunCommand: AsyncParsableCommand {
     @Option(name: .long, help: ArgumentHelp("The file of known failures: they lower the score, but not the exit code.", valueName: "file"))
     var expectations: String?
 
+    @Flag(name: .long, help: "Only the NAT matrix of HyperDHT: who connects to whom through which NATs, by which path, at what cost.")
+    var natMatrix = false
+
     func run() async throws {
+        if natMatrix { return try printNATMatrix() }
         let expected = try expectations.map { try Expectations(text: try Input.read($0), file: $0) } ?? Expectations()
         let corpus = try corpusOptions.load()
         let catalogue = try Catalogue(corpus)
@@ -71,5 +76,12 @@ struct RunCommand: AsyncParsableCommand {
         }
         // Checks that carry no requirement stand in no requirement's row.
         if checks.contains(where: { $0.requirements.isEmpty && $0.verdict.isFailed }) { throw ExitCode(1) }
+    }
+
+    private func printNATMatrix() throws {
+        let direct = try HyperDHTNATMatrix.run(seed: selection.seed)
+        let relayed = try HyperDHTNATMatrix.run(seed: selection.seed, relayed: true)
+        print("Without a relay:\n\(HyperDHTNATMatrix.table(direct))\n\nWith a relay:\n\(HyperDHTNATMatrix.table(relayed))")
+        if (direct + relayed).contains(where: { !$0.isAsExpected }) { throw ExitCode(1) }
     }
 }

@@ -10,8 +10,8 @@ import UDX
 /// Runs the stack's machines in bad weather, under a virtual clock.
 struct SimulateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "simulate", abstract: "Seeded network weather for the stack's machines: streams and goodput.",
-        subcommands: [UDXWeather.self, UDXGoodput.self])
+        commandName: "simulate", abstract: "Seeded network weather for the stack's machines: streams, goodput, networks of nodes.",
+        subcommands: [UDXWeather.self, UDXGoodput.self, DHT.self])
 
     struct UDXWeather: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
