@@ -6,7 +6,8 @@ public enum SwarmChecks {
     public static let suites: [CheckSuite] = [
         CheckSuite(
             layer: "hyperswarm",
-            checks: TopicChecks.checks + DialChecks.checks + DuplicateChecks.checks + RetryChecks.checks + LifeChecks.checks,
+            checks: TopicChecks.checks + DialChecks.checks + DuplicateChecks.checks + RetryChecks.checks + LifeChecks.checks
+                + SimulationChecks.checks,
             mutants: SwarmMutants.mutants)
     ]
 }

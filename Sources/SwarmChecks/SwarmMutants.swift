@@ -45,6 +45,7 @@ enum SwarmMutants {
         Mutant("SWARM-28", .hyperswarm(28, 1), "A pending flush resolves true on destroy.", suffix: "flush"),
         Mutant("SWARM-29", .hyperswarm(29), "flush does not wait for peers."),
         Mutant("SWARM-30", .hyperswarm(30), "The relay is not used after an aborted punch."),
+        Mutant("SWARM-31", .hyperswarm(31), "A byte is sent on every new connection."),
         Mutant("SWARM-32", .hyperswarm(32), "Only the first topic of a peer is noted."),
         Mutant("SWARM-33", .hyperswarm(33), "A topic of another length is cut or filled."),
         Mutant("SWARM-34", .hyperswarm(34), "Rejoining announces before the unannounce is done."),

@@ -1,0 +1,175 @@
+import CompactEncoding
+import DHTRPC
+import HyperCrypto
+import HyperDHT
+import HyperswarmCore
+import NetworkSimulator
+import SansIO
+
+/// A node, with a swarm on it or not, on a simulated network.
+final class SimulatedSwarm: SimulatedHost {
+    let node: HyperDHTNode
+    let swarm: SwarmNode?
+    private var requests: [SocketRequest] = []
+    private let port: UInt16
+    private var serverPort: UInt16 = 0
+    fileprivate(set) var host: HostID?
+    private(set) var isReady = false
+    /// Connections that the swarm emitted and that are still open, by key.
+    private(set) var connections: [Bytes32: Set<SwarmConnectionID>] = [:]
+    private(set) var initiators: [SwarmConnectionID: Bool] = [:]
+    /// How often each peer was emitted.
+    private(set) var emitted: [Bytes32: Int] = [:]
+    private(set) var events: [(at: Instant, event: SwarmEvent)] = []
+    /// Application data that arrived, by the node's connection.
+    private(set) var received: [ConnectionID: [UInt8]] = [:]
+    /// Answers whatever is asked of it.
+    let address: IPAddress
+
+    private static let server = SocketID(1)
+    private static let client = SocketID(2)
+
+    init(_ config: HyperDHTConfig, address: IPAddress, entropy: any Entropy, port: UInt16, swarm options: SwarmOptions?, now: Instant) {
+        let node = HyperDHTNode(config: config, entropy: entropy, at: now)
+        self.node = node
+        swarm = options.map { SwarmNode(node: node, options: $0, entropy: entropy, now: now) }
+        self.port = port
+        self.address = address
+        node.start()
+    }
+
+    var publicKey: Bytes32 { node.defaultKeyPair.publicKey }
+
+    private func drain() {
+        for request in node.takeSocketRequests() {
+            switch request {
+            case .open(let socket): requests.append(.open(socket, port: 0))
+            case .close(let socket): requests.append(.close(socket))
+            }
+        }
+        let (nodeEvents, swarmEvents) = swarm?.takeEvents() ?? (node.takeEvents(), [])
+        for event in nodeEvents {
+            switch event {
+            case .bind: requests += [.open(SimulatedSwarm.server, port: port), .open(SimulatedSwarm.client, port: 0)]
+            case .closeSockets(let sockets): requests += sockets.map { .close($0) }
+            case .ready: isReady = true
+            case .data(let id, let bytes): received[id, default: []] += bytes
+            default: break
+            }
+        }
+        for event in swarmEvents {
+            events.append((node.now, event))
+            switch event {
+            case .connection(let id, let key, let isInitiator, _):
+                connections[key, default: []].insert(id)
+                initiators[id] = isInitiator
+                emitted[key, default: 0] += 1
+            case .disconnected(let id, let key):
+                connections[key]?.remove(id)
+                if connections[key]?.isEmpty == true { connections[key] = nil }
+            default: break
+            }
+        }
+    }
+
+    // MARK: The contract
+
+    func takeSocketRequests() -> [SocketRequest] {
+        drain()
+        defer { requests = [] }
+        return requests
+    }
+
+    func socketOpened(_ socket: SocketID, local: Endpoint, now: Instant) {
+        if socket == SimulatedSwarm.server { serverPort = local.port }
+        guard socket == SimulatedSwarm.client else { return }
+        node.advance(to: now)
+        node.bound(
+            NodeSockets(server: SimulatedSwarm.server, serverPort: serverPort, client: SimulatedSwarm.client, clientPort: local.port))
+        drain()
+    }
+
+    func receive(_ payload: [UInt8], from source: Endpoint, on socket: SocketID, now: Instant) {
+        if let swarm {
+            swarm.receive(payload, from: source, on: socket, now: now)
+        } else {
+            node.receive(payload, from: source, on: socket, now: now)
+        }
+        drain()
+    }
+
+    func advance(to now: Instant) {
+        if let swarm { swarm.advance(to: now) } else { node.advance(to: now) }
+        drain()
+    }
+
+    var nextWakeUp: Instant { swarm?.nextWakeUp ?? node.nextWakeUp }
+    func takeTransmits() -> [Transmit] { node.takeTransmits() }
+}
+
+/// A DHT of persistent nodes on a simulated internet, and swarms on it.
+final class SwarmWorld {
+    let simulation: Simulation
+    private(set) var nodes: [SimulatedSwarm] = []
+    private(set) var swarms: [SimulatedSwarm] = []
+    private let bootstrap = Endpoint(.v4(0x0505_0001), 49737)
+    private var addresses: UInt32 = 0x0505_0001
+
+    init(seed: UInt64, nodes count: Int, link: LinkProfile = LinkProfile(delay: .milliseconds(10))) throws {
+        simulation = Simulation(seed: seed, link: link)
+        for number in 0..<count {
+            var config = number == 0 ? HyperDHTConfig.bootstrapper(bootstrap) : HyperDHTConfig()
+            config.rpc.bindHost = .v4(addresses)
+            if number > 0 {
+                config.rpc.bootstrap = [BootstrapEntry(bootstrap)]
+                config.rpc.persistence = .atStart
+                config.rpc.firewalled = false
+            }
+            nodes.append(add(config, seed: UInt64(number), port: 49737, swarm: nil))
+            try simulation.run(until: simulation.now + .seconds(10)) { self.nodes[number].isReady }
+        }
+    }
+
+    private func add(_ config: HyperDHTConfig, seed: UInt64, port: UInt16, swarm: SwarmOptions?) -> SimulatedSwarm {
+        let address = IPAddress.v4(addresses)
+        addresses += 1
+        let host = SimulatedSwarm(
+            config, address: address, entropy: SeededEntropy(seed: simulation.seed &* 1_000_003 &+ seed), port: port, swarm: swarm,
+            now: simulation.now)
+        let id = simulation.addHost(host, address: address)
+        host.host = id
+        simulation.touch(id)
+        return host
+    }
+
+    /// A swarm whose key pair comes from `key`; on the open internet, or behind a NAT box.
+    func addSwarm(_ key: UInt8, _ configure: (inout SwarmOptions) -> Void = { _ in }) throws -> SimulatedSwarm {
+        var config = HyperDHTConfig()
+        config.rpc.bootstrap = [BootstrapEntry(bootstrap)]
+        config.rpc.bindHost = .v4(addresses)
+        config.defaultKeyPair = KeyPair(seed: [UInt8](repeating: key, count: 32))
+        var options = SwarmOptions()
+        configure(&options)
+        let swarm = add(config, seed: 1000 + UInt64(key), port: 49737, swarm: options)
+        swarms.append(swarm)
+        try simulation.run(until: simulation.now + .seconds(10)) { swarm.isReady }
+        return swarm
+    }
+
+    /// Gives a swarm a command.
+    @discardableResult
+    func tell<Result>(_ host: SimulatedSwarm, _ body: (SwarmMachine, Instant) throws -> Result) rethrows -> Result? {
+        guard let swarm = host.swarm, let id = host.host else { return nil }
+        swarm.advance(to: simulation.now)
+        let result = try swarm.command(body)
+        simulation.touch(id)
+        return result
+    }
+
+    func run(for interval: Interval) throws { try simulation.run(until: simulation.now + interval) }
+
+    @discardableResult
+    func run(atMost interval: Interval, until finished: () -> Bool) throws -> Bool {
+        try simulation.run(until: simulation.now + interval, finished)
+    }
+}
