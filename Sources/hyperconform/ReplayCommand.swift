@@ -30,7 +30,7 @@ struct ReplayCommand: ParsableCommand {
         }
         var notes: [String] = []
         let foreign = audit.dissection.packets.compactMap { packet -> String? in
-            if case .kadepy(let message) = packet.kind { "\(message.family)" } else { nil }
+            if case .kadepy(let message) = packet.kind { "\(message.family.rawValue)" } else { nil }
         }
         if !foreign.isEmpty {
             let families = Set(foreign).sorted().joined(separator: ", ")
