@@ -103,7 +103,8 @@ final class HyperDHTSimulatedNode: SimulatedHost {
         return nil
     }
 
-    func forgetEvents() { events = [] }
+    /// Signatures that were asked for.
+    var questions: [SignatureQuestion] { events.compactMap { if case .signature(let question) = $0 { question } else { nil } } }
 }
 
 /// A simulated network of HyperDHT nodes: the first is the bootstrapper.

@@ -36,6 +36,7 @@ final class ConnectAttempt {
     var attempts = 0
     /// Trying a remembered route first.
     var isTryingRoute = false
+    var routeSocket: SocketID?
     var requests: Set<RequestID> = []
 
     // After the handshake.

@@ -71,6 +71,7 @@ extension HyperDHTNode {
             sockets.contains(route.socket) || route.socket == rpc.outgoingSocket
         {
             attempt.isTryingRoute = true
+            attempt.routeSocket = route.socket
             sockets.retain(route.socket)
             requestHandshake(attempt, route.address, socket: route.socket, isPreconnect: false)
             return
@@ -223,7 +224,9 @@ extension HyperDHTNode {
         connection.handshakeResult = result
         attempt.noise = nil
         stopSearching(attempt)
-        handshakeDone(connection, attempt)
+        handshakeDone(connection, attempt, response.socket)
+        // Only now: the stream may be what keeps the socket of a remembered route open.
+        releaseRoute(attempt)
     }
 
     func handshakeFailed(_ id: ConnectionID, _ requestID: RequestID, _ relay: Endpoint, _ isPreconnect: Bool) {
@@ -243,12 +246,13 @@ extension HyperDHTNode {
     func releaseRoute(_ attempt: ConnectAttempt) {
         guard attempt.isTryingRoute else { return }
         attempt.isTryingRoute = false
-        if let route = routesBySocket[attempt.remotePublicKey], sockets.release(route.socket, now) { closePuncherSocket(route.socket) }
+        guard let socket = attempt.routeSocket else { return }
+        attempt.routeSocket = nil
+        if sockets.release(socket, now) { closePuncherSocket(socket) }
     }
 
     /// Cancels every other way to the same peer.
     func stopSearching(_ attempt: ConnectAttempt) {
-        releaseRoute(attempt)
         if let query = attempt.query { cancel(query) }
         attempt.query = nil
         attempt.candidates = []
@@ -256,15 +260,13 @@ extension HyperDHTNode {
         attempt.requests = []
     }
 
-    private func handshakeDone(_ connection: Connection, _ attempt: ConnectAttempt) {
+    private func handshakeDone(_ connection: Connection, _ attempt: ConnectAttempt, _ socket: SocketID) {
         guard let accepted = attempt.accepted else { return }
         attempt.box = HolepunchBox(secret: accepted.result.holepunchSecret)
         attempt.localSecret = entropy.bytes(32, for: EntropyLabel(.holepunchSecret, attempt.id.number))
         startClientRelay(attempt, accepted.payload)
         if let early = attempt.early { return clientPath(attempt.id, early.socket, early.from) }
-        if !accepted.isRelayed, let socket = rpc.outgoingSocket {
-            return clientPath(attempt.id, socket, accepted.relayAddress)
-        }
+        if !accepted.isRelayed { return clientPath(attempt.id, socket, accepted.relayAddress) }
         holepunch(connection, attempt)
     }
 

@@ -339,6 +339,7 @@ extension HyperDHTNode {
 
     private func endAttempt(_ attempt: ConnectAttempt) {
         stopSearching(attempt)
+        releaseRoute(attempt)
         endPunching(attempt)
         timers.cancel(&attempt.passiveTimer)
         timers.cancel(&attempt.pauseTimer)

@@ -275,6 +275,7 @@ public final class HyperDHTNode {
 
     func closePuncherSocket(_ socket: SocketID) {
         probes[socket] = nil
+        if !routesBySocket.isEmpty { routesBySocket = routesBySocket.filter { $0.value.socket != socket } }
         closing.append(socket)
     }
 

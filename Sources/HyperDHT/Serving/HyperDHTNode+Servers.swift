@@ -55,6 +55,7 @@ extension HyperDHTNode {
     }
 
     func clearHandshakes(_ server: Server) {
+        firewallQuestions = firewallQuestions.filter { $0.value.server != server.id }
         for handshake in server.byNumber.values.sorted(by: { $0.number < $1.number }) {
             timers.cancel(&handshake.clearTimer)
             timers.cancel(&handshake.askTimer)
