@@ -1,0 +1,72 @@
+import CompactEncoding
+import DHTRPC
+import Foundation
+import HyperCrypto
+import Hyperswarm
+import SansIO
+
+// One side serves a file under a public key, the other fetches it by that key.
+
+let arguments = Array(CommandLine.arguments.dropFirst())
+let parts = (ProcessInfo.processInfo.environment["BOOTSTRAP"] ?? "127.0.0.1:49737").split(separator: ":")
+guard parts.count == 2, let host = IPAddress(parts[0]), let port = UInt16(parts[1]) else {
+    print("BOOTSTRAP must be address:port")
+    exit(2)
+}
+var options = HyperDHTOptions()
+options.bootstrap = [BootstrapEntry(Endpoint(host, port))]
+options.host = host == .loopback ? .loopback : .any
+options.port = 0
+
+func send(_ path: String) async throws {
+    let dht = try await HyperDHT(options)
+    try await dht.ready()
+    let server = try await dht.createServer()
+    print("the other side runs: filecopy receive \(server.publicKey) FILE")
+    fflush(nil)
+    for await connection in server.connections {
+        Task {
+            do {
+                let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+                // A write returns when there is room for more, so a large file never fills the memory.
+                while let chunk = try file.read(upToCount: 1 << 16), !chunk.isEmpty { try await connection.write([UInt8](chunk)) }
+                try await connection.finish()
+                for try await _ in connection {}
+                print("sent to \(connection.remotePublicKey.map(String.init(describing:)) ?? "?")")
+            } catch { print("\(error)") }
+        }
+    }
+}
+
+func receive(_ key: Bytes32, _ path: String) async throws {
+    let dht = try await HyperDHT(options)
+    try await dht.ready()
+    let connection = try await dht.connect(to: key)
+    guard FileManager.default.createFile(atPath: path, contents: nil), let file = FileHandle(forWritingAtPath: path) else {
+        print("\(path) can't be written")
+        exit(1)
+    }
+    var total = 0
+    let start = ContinuousClock.now
+    for try await chunk in connection {
+        try file.write(contentsOf: chunk)
+        total += chunk.count
+    }
+    try await connection.finish()
+    _ = try await connection.closed()
+    print("\(total) bytes in \(ContinuousClock.now - start)")
+    await dht.destroy()
+}
+
+switch (arguments.first, arguments.count) {
+case ("send", 2): try await send(arguments[1])
+case ("receive", 3):
+    guard let key = Bytes32(keyText: arguments[1]) else {
+        print("\(arguments[1]) is no public key")
+        exit(2)
+    }
+    try await receive(key, arguments[2])
+default:
+    print("usage: filecopy send FILE | filecopy receive KEY FILE")
+    exit(2)
+}
