@@ -3,6 +3,7 @@
 //
 //   node peer.mjs                                  packages from npm ci, beside this file
 //   node peer.mjs --node-modules DIR               packages laid out in DIR
+//   node peer.mjs --lie NAME                       with one thing wrong on the wire (--lies lists them): to test a harness
 import { createRequire } from 'node:module'
 import readline from 'node:readline'
 import { integer, optional, text, BadRequest } from './lib/arguments.mjs'
@@ -10,6 +11,7 @@ import { Contract, Unsupported, microseconds } from './lib/contract.mjs'
 import { channelCommands } from './lib/channels.mjs'
 import { dhtCommands } from './lib/dht.mjs'
 import { nodeCommands } from './lib/nodes.mjs'
+import { LIES } from './lib/lies.mjs'
 import { load, takeDirectoryOption, version, versions } from './lib/packages.mjs'
 import { secretStreamCommands } from './lib/secret-streams.mjs'
 import { streamCommands } from './lib/streams.mjs'
@@ -20,8 +22,13 @@ const keylog = require('./keylog.cjs') // before any of the packages is loaded
 const inputs = require('./inputs.cjs')
 
 const rest = takeDirectoryOption(process.argv.slice(2))
-if (rest.length) {
-  process.stderr.write('usage: node peer.mjs [--node-modules DIR]\n')
+if (rest[0] === '--lies') {
+  for (const [name, { layer, what }] of Object.entries(LIES)) process.stdout.write(`${name}: ${layer}: ${what}\n`)
+  process.exit(0)
+}
+const lie = rest[0] === '--lie' && Object.hasOwn(LIES, rest[1]) ? rest[1] : null
+if (rest.length !== (lie ? 2 : 0)) {
+  process.stderr.write('usage: node peer.mjs [--node-modules DIR] [--lie NAME | --lies]\n')
   process.exit(2)
 }
 if (version('hyperdht') === null) {
@@ -29,12 +36,14 @@ if (version('hyperdht') === null) {
   process.exit(2)
 }
 
+if (lie) LIES[lie].tell()
+
 const contract = new Contract((line) => process.stdout.write(line + '\n'))
 
 contract.command('hello', { contract: integer() }, (a) => {
   if (a.contract !== 1) throw new Unsupported('contract')
   return {
-    contract: 1, name: 'node', language: 'javascript', versions: { node: process.version, ...versions() },
+    contract: 1, name: lie ? `node-lying-${lie}` : 'node', language: 'javascript', versions: { node: process.version, ...versions() },
     commands: [...contract.commands.keys()], layers: ['dht', 'swarm', 'udx', 'secret-stream', 'protomux', 'relay']
   }
 })
