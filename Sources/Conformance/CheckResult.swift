@@ -36,6 +36,16 @@ public struct CheckResult: Sendable, Hashable {
     }
 }
 
+extension CheckResult {
+    /// Another run of the same check: if it says something else, the check is flaky.
+    public mutating func compare(with again: CheckResult) {
+        guard verdict != again.verdict || findings != again.findings, verdict != .flaky else { return }
+        reason = "first \(verdict.rawValue), then \(again.verdict.rawValue)"
+        if findings.isEmpty { findings = again.findings }
+        verdict = .flaky
+    }
+}
+
 /// One case of one vector file, as one check saw it.
 public struct VectorCaseResult: Sendable, Hashable {
     /// "vectors/noise.json".

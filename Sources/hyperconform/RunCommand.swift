@@ -27,6 +27,12 @@ struct RunCommand: AsyncParsableCommand {
     @Flag(name: .long, help: "Leave the mutants out: quicker, and the coverage is unknown.")
     var skipMutants = false
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Run every check so often; one that does not give the same verdict each time is flaky, which is a failure.", valueName: "n"))
+    var `repeat`: Int = 1
+
     @Flag(name: .long, help: "Tell on standard error which checks took longest; times never stand in results.")
     var timings = false
 
@@ -35,6 +41,10 @@ struct RunCommand: AsyncParsableCommand {
 
     @Flag(name: .long, help: "Only the NAT matrix of HyperDHT: who connects to whom through which NATs, by which path, at what cost.")
     var natMatrix = false
+
+    func validate() throws {
+        guard self.repeat >= 1, self.repeat <= 100 else { throw ValidationError("--repeat must be 1 to 100") }
+    }
 
     func run() async throws {
         if natMatrix { return try printNATMatrix() }
@@ -46,7 +56,11 @@ struct RunCommand: AsyncParsableCommand {
         let digest = try corpus.digest()
 
         let progress = Progress("check", total: plan.checks.count)
-        let checks = selection.pool(corpus).run(plan.checks.map { CheckJob($0) }, progress: progress.update)
+        var checks = selection.pool(corpus).run(plan.checks.map { CheckJob($0) }, progress: progress.update)
+        for _ in 1..<self.repeat {
+            let again = selection.pool(corpus).run(plan.checks.map { CheckJob($0) }, progress: progress.update)
+            for (index, result) in again.enumerated() { checks[index].compare(with: result) }
+        }
         progress.end()
         if timings {
             let slowest = checks.sorted { $0.microseconds > $1.microseconds }.prefix(25)

@@ -3,6 +3,7 @@ import Conformance
 import ConformanceReports
 import Dissection
 import PacketCapture
+import SansIO
 import StrictJSON
 import Testing
 
@@ -92,5 +93,41 @@ import Testing
         let schema = JSONSchema(root: try JSON.parse(try Support.corpus().read("schemas/diff.schema.json")))
         let diff = Diff.compare(try bundle("udx-destroy"), try bundle("again/udx-half-open"))
         #expect(schema.complaints(DiffReport(diff).json) == [])
+    }
+
+    /// Any byte of any payload: one finding, at that byte.
+    @Test(arguments: ["mutable-immutable", "connect-holepunch", "udx-half-open", "protomux", "kadepy-nat-0.3.0"])
+    func anyChangedByteIsOneFinding(name: String) throws {
+        let original = try bundle(name)
+        let dissection = Dissection(original)
+        let entropy = SeededEntropy(seed: 7)
+        let packets = original.capture.packets.indices.filter { !original.capture.packets[$0].payload.isEmpty }
+        for _ in 0..<6 {
+            let index = packets[Int(entropy.uniform(below: UInt64(packets.count), for: EntropyLabel(.test)))]
+            var payload = original.capture.packets[index].payload
+            let offset = Int(entropy.uniform(below: UInt64(payload.count), for: EntropyLabel(.test)))
+            payload[offset] ^= 0x21
+            let copy = original.with(capture: original.capture.replacingPayload(ofPacketAt: index, with: payload))
+            let diff = Diff.compare(original, copy, dissection, Dissection(copy))
+            #expect(diff.findings.count == 1)
+            #expect(diff.findings.first?.offset == offset)
+            #expect(diff.findings.first?.packetB == original.capture.packets[index].number)
+            // KadePy's ciphertext has no fields of its own.
+            if name != "kadepy-nat-0.3.0" { #expect(diff.findings.first?.field != "payload") }
+        }
+    }
+
+    @Test func aPacketThatIsMissingIsNamed() throws {
+        let original = try bundle("udx-half-open")
+        var writer = PcapNGWriter(linkType: original.capture.file.frames[0].linkType)
+        for frame in original.capture.file.frames where frame.number != 3 {
+            writer.add(frame: original.capture.file.bytes.array(frame.range), timeNanoseconds: frame.timeNanoseconds)
+        }
+        let capture = Capture(try CaptureFile(CaptureBytes(writer.take(), name: "cut.pcapng")))
+        let diff = Diff.compare(original, original.with(capture: capture))
+        #expect(diff.findings.map(\.kind) == [.missing])
+        #expect(diff.findings.first?.packetA == 3)
+        let back = Diff.compare(original.with(capture: capture), original)
+        #expect(back.findings.map(\.kind) == [.extra])
     }
 }
