@@ -14,7 +14,10 @@ enum DHTRules {
             default: break
             }
         }
-        for exchange in context.dissection.exchanges { silence(context, exchange, &report) }
+        for exchange in context.dissection.exchanges {
+            silence(context, exchange, &report)
+            repeats(context, exchange, &report)
+        }
     }
 
     // MARK: Common fields
@@ -157,6 +160,21 @@ enum DHTRules {
         report.check(
             "dht-rpc.reply-value", shape.value.allows(response.value != nil), number, "dht-rpc.value", nil,
             "a \(CommandName.of(request)) reply \(response.value == nil ? "without" : "with") a value")
+    }
+
+    /// A request is repeated about once a second, six times at most in a query and four times else. dht-rpc.md section 8.
+    private static func repeats(_ context: TraceContext, _ exchange: Exchange, _ report: inout TraceReport) {
+        guard exchange.origin == nil, exchange.requests.count > 1 else { return }
+        for (earlier, later) in zip(exchange.requests, exchange.requests.dropFirst()) {
+            let gap = (context.packets[later].packet.timeNanoseconds - context.packets[earlier].packet.timeNanoseconds) / 1_000_000
+            let delayed = exchange.isInternal && exchange.commandNumber == InternalCommand.delayedPing.rawValue
+            report.check(
+                "dht-rpc.retries", delayed || (900...2500).contains(gap), context.number(later), "dht-rpc.tid", nil,
+                "repeated after \(gap) ms")
+        }
+        report.check(
+            "dht-rpc.retries", exchange.requests.count <= 6, context.number(exchange.request), "dht-rpc.tid", nil,
+            "sent \(exchange.requests.count) times")
     }
 
     /// A living node answers what it understands.

@@ -92,6 +92,11 @@ enum EncryptionTraceChecks {
                 comparisons: audit.dissection.secretStreams.filter { $0.flow != nil && !$0.frames.isEmpty }.count,
                 findings: audit.findings.filter { $0.rule == "dissection.header" })
         },
+        TraceCheck.check("secret-stream.trace-ends", ["SS-18", "SS-21"], .recording) { _, audit in
+            TraceCheck.Outcome(
+                comparisons: audit.dissection.secretStreams.filter { !$0.frames.isEmpty }.count,
+                findings: audit.findings.filter { $0.rule == "dissection.order" })
+        },
         TraceCheck.check("secret-stream.trace-messages", ["SS-22"], .codec) { _, audit in
             TraceCheck.Outcome(
                 comparisons: audit.dissection.secretStreams.reduce(0) { $0 + $1.messages.count },

@@ -21,6 +21,8 @@ public struct TraceAudit: Sendable {
         UDXRules.run(context, &report)
         DHTRules.run(context, &report)
         HyperDHTRules.run(context, &report)
+        RelayRules.run(context, &report)
+        SwarmRules.run(context, &report)
         self.report = report
     }
 }

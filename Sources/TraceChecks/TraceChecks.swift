@@ -11,10 +11,21 @@ public enum TraceChecks {
             checks: [TraceCheck.codec("protomux.trace-codec", ["MUX-1", "MUX-13"], layers: [.protomux])], mutants: []),
         CheckSuite(
             layer: "blind-relay",
-            checks: [TraceCheck.codec("blind-relay.trace-codec", ["RELAY-2"], layers: [.blindRelay])], mutants: []),
+            checks: [
+                TraceCheck.codec("blind-relay.trace-codec", ["RELAY-2"], layers: [.blindRelay]),
+                TraceCheck.recording("blind-relay.trace-channel", ["RELAY-1"], "blind-relay.channel"),
+                TraceCheck.recording("blind-relay.trace-pair", ["RELAY-3"], "blind-relay.pair"),
+            ], mutants: []),
         CheckSuite(layer: "udx", checks: udx, mutants: []),
         CheckSuite(layer: "dht-rpc", checks: dhtRPC, mutants: []),
         CheckSuite(layer: "hyperdht", checks: hyperDHT, mutants: []),
+        CheckSuite(
+            layer: "hyperswarm",
+            checks: [
+                TraceCheck.recording("hyperswarm.trace-topics", ["SWARM-1"], "hyperswarm.join"),
+                TraceCheck.recording("hyperswarm.trace-records", ["SWARM-2"], "hyperswarm.record"),
+                TraceCheck.recording("hyperswarm.trace-listening", ["SWARM-3"], "hyperdht.self-announce"),
+            ], mutants: []),
     ]
 
     private static let udx: [Check] = [
@@ -30,6 +41,9 @@ public enum TraceChecks {
         TraceCheck.recording("udx.trace-size", ["UDX-37"], "udx.size"),
         TraceCheck.recording("udx.trace-dont-fragment", ["UDX-41"], "udx.dont-fragment"),
         TraceCheck.recording("udx.trace-first-burst", ["UDX-28", "UDX-51"], "udx.first-burst"),
+        TraceCheck.recording("udx.trace-closed-window", ["UDX-29"], "udx.window-closed"),
+        TraceCheck.recording("udx.trace-window-probe", ["UDX-30"], "udx.window-probe"),
+        TraceCheck.recording("udx.trace-sacked-repeats", ["UDX-48"], "udx.sacked-repeat"),
         TraceCheck.recording("udx.trace-end", ["UDX-54"], "udx.end"),
         TraceCheck.recording("udx.trace-relay", ["UDX-74", "RELAY-6"], "udx.relay"),
         TraceCheck.check("udx.trace-retransmissions", ["UDX-44"], .recording) { _, audit in
@@ -48,13 +62,15 @@ public enum TraceChecks {
         TraceCheck.codec("dht-rpc.trace-codec", ["DHT-15"], layers: [.dhtRPC]),
         tally("dht-rpc.trace-node-ids", ["DHT-3"], .nodeID) { $0.nodeIDs },
         tally("dht-rpc.trace-tokens", ["DHT-26"], .token) { $0.tokens },
-        TraceCheck.recording("dht-rpc.trace-to", ["DHT-1"], "dht-rpc.to", "dht-rpc.flags", "dht-rpc.answered", "trace.kadepy", "trace.foreign"),
+        TraceCheck.recording(
+            "dht-rpc.trace-to", ["DHT-1"], "dht-rpc.to", "dht-rpc.flags", "dht-rpc.answered", "trace.kadepy", "trace.foreign"),
         TraceCheck.recording("dht-rpc.trace-ping-nat", ["DHT-11"], "dht-rpc.nat-port"),
         TraceCheck.recording(
             "dht-rpc.trace-replies", ["DHT-14"], "dht-rpc.reply-token", "dht-rpc.reply-closer", "dht-rpc.reply-value",
             "dht-rpc.closer-nodes"),
         TraceCheck.recording("dht-rpc.trace-errors", ["DHT-23", "DHT-24"], "dht-rpc.error", "dht-rpc.command"),
         TraceCheck.recording("dht-rpc.trace-delayed-ping", ["DHT-21"], "dht-rpc.delay"),
+        TraceCheck.recording("dht-rpc.trace-retries", ["DHT-33", "DHT-34"], "dht-rpc.retries"),
         TraceCheck.recording("dht-rpc.trace-commits", ["DHT-41"], "dht-rpc.request-token"),
     ]
 
@@ -66,6 +82,8 @@ public enum TraceChecks {
         TraceCheck.recording(
             "hyperdht.trace-handshake-legs", ["HDHT-36", "HDHT-37"], "hyperdht.noise", "hyperdht.mode", "hyperdht.peer-address"),
         TraceCheck.recording("hyperdht.trace-holepunch-legs", ["HDHT-47", "HDHT-49"], "hyperdht.slot"),
+        TraceCheck.recording("hyperdht.trace-self-announce", ["HDHT-62a"], "hyperdht.self-announce"),
+        TraceCheck.recording("hyperdht.trace-fast-open", ["HDHT-59"], "hyperdht.fast-open"),
         TraceCheck.recording("hyperdht.trace-probes", ["HDHT-53"], "trace.probe"),
     ]
 

@@ -17,6 +17,10 @@ enum UDXRules {
             ends(context, flow, &report)
             if let reverse = flow.reverse, reverse > number || context.dissection.flows[reverse].reverse == number {
                 conversation(context, flow, context.dissection.flows[reverse], &report)
+                if !isRelayed(context, flow) {
+                    closedWindow(context, flow, context.dissection.flows[reverse], &report)
+                    sackedRepeats(context, flow, context.dissection.flows[reverse], &report)
+                }
             }
         }
         relays(context, &report)
@@ -331,6 +335,66 @@ enum UDXRules {
             report.check(
                 "udx.first-burst", unanswered.count <= 11, context.number(flow.packets[0]), "udx.seq", nil,
                 "\(unanswered.count) packets before the first answer")
+        }
+    }
+
+    /// While the other side's window is closed nothing new is sent, but for one packet that was under way or probes.
+    private static func closedWindow(_ context: TraceContext, _ flow: UDXFlow, _ reverse: UDXFlow, _ report: inout TraceReport) {
+        var next = 0
+        var closedSince: Int64?
+        var probed = false
+        var burst = 0
+        for index in flow.packets {
+            while next < reverse.packets.count, reverse.packets[next] < index {
+                if let packet = message(context, reverse.packets[next]) {
+                    let time = context.packets[reverse.packets[next]].packet.timeNanoseconds
+                    if packet.header.window == 0 {
+                        if closedSince == nil { (closedSince, probed, burst) = (time, false, 0) }
+                    } else {
+                        if let since = closedSince, time - since > 1_500_000_000 {
+                            report.check(
+                                "udx.window-probe", probed, context.number(index), "udx.type", 2, "no probe while the window was closed")
+                        }
+                        closedSince = nil
+                    }
+                }
+                next += 1
+            }
+            guard let since = closedSince, let packet = message(context, index) else { continue }
+            if packet.header.type.contains(.heartbeat) { probed = true }
+            let isNew = !packet.header.type.isDisjoint(with: [.data, .end]) && context.packets[index].retransmissionOf == nil
+            guard isNew, context.packets[index].packet.timeNanoseconds - since > 5_000_000 else { continue }
+            burst += 1
+            probed = true
+            report.check("udx.window-closed", burst <= 2, context.number(index), "udx.seq", 12, "new data beyond a closed window")
+        }
+    }
+
+    /// What a SACK has covered is not sent again, but for what had left before the SACK was read.
+    private static func sackedRepeats(_ context: TraceContext, _ flow: UDXFlow, _ reverse: UDXFlow, _ report: inout TraceReport) {
+        guard flow.retransmissions > 0 else { return }
+        var covered: [UInt32: Int64] = [:]
+        var next = 0
+        for index in flow.packets {
+            while next < reverse.packets.count, reverse.packets[next] < index {
+                if let packet = message(context, reverse.packets[next]) {
+                    for block in packet.sacks where block.start.distance(to: block.end) < 70_000 {
+                        var cursor = block.start
+                        while cursor.isBefore(block.end) {
+                            if covered[cursor.rawValue] == nil {
+                                covered[cursor.rawValue] = context.packets[reverse.packets[next]].packet.timeNanoseconds
+                            }
+                            cursor = cursor.advanced(by: 1)
+                        }
+                    }
+                }
+                next += 1
+            }
+            guard context.packets[index].retransmissionOf != nil, let packet = message(context, index) else { continue }
+            let delay = covered[packet.header.seq.rawValue].map { context.packets[index].packet.timeNanoseconds - $0 } ?? 0
+            report.check(
+                "udx.sacked-repeat", delay < 50_000_000, context.number(index), "udx.seq", 12,
+                "seq \(packet.header.seq) is sent again \(delay / 1_000_000) ms after a SACK covered it")
         }
     }
 

@@ -141,6 +141,17 @@ extension TraceDissector {
     private func read(_ stream: RawStream, _ key: DirectionKey, from start: Int, _ trace: inout SecretStreamTrace) {
         var parser = FrameParser()
         var offset = start
+        guard stream.bytes.count - start >= FrameLength.size,
+            let announced = try? FrameLength(decoding: Array(stream.bytes[start..<start + FrameLength.size])).length
+        else { return }
+        guard announced == IDHeader.size else {
+            if let place = stream.locate(start) {
+                issue(
+                    .header, place.packet, "secret-stream.length", place.payloadOffset,
+                    "an identifier header has 56 bytes, not \(announced)")
+            }
+            return
+        }
         guard case .inPlace(let body) = parser.next(stream.bytes, from: &offset, limits: 0...FrameLength.largest) else { return }
         let place = stream.locate(body.lowerBound)
         guard body.count == IDHeader.size, let header = try? IDHeader(decoding: Array(stream.bytes[body])) else {
@@ -175,6 +186,15 @@ extension TraceDissector {
             guard let opened = reader.open(stream.bytes, range: body) else {
                 result.failed.tags += 1
                 refuse(stream, begin..<body.upperBound, trace.frames.count + 1)
+                if trace.frames.isEmpty {
+                    // The secretstream header before it is not authenticated by itself: it may be what is damaged.
+                    let header = start + FrameLength.size + 32..<start + FrameLength.size + IDHeader.size
+                    for piece in stream.pieces(header) {
+                        issue(
+                            .header, piece.packet, "secret-stream.header", piece.range.lowerBound,
+                            "the first frame after this header does not verify")
+                    }
+                }
                 return
             }
             result.verified.tags += 1
@@ -213,7 +233,8 @@ extension TraceDissector {
     /// A direction that was not cut off ends with a whole frame.
     private func checkUnfinished(_ stream: RawStream, _ begin: Int) {
         if let flow = stream.flow {
-            let wasCut = result.flows[flow].destroyed != nil || result.flows[flow].reverse.map { result.flows[$0].destroyed != nil } ?? false
+            let wasCut =
+                result.flows[flow].destroyed != nil || result.flows[flow].reverse.map { result.flows[$0].destroyed != nil } ?? false
             guard !wasCut, result.flows[flow].gap == nil, result.flows[flow].endSeq != nil else { return }
         }
         guard let place = stream.locate(begin) else { return }
