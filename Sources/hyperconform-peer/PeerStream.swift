@@ -1,6 +1,7 @@
 import CompactEncoding
 import Foundation
 import HyperCrypto
+import HyperDHT
 import Hyperswarm
 import SansIO
 import StrictJSON
@@ -157,7 +158,11 @@ final class PeerStream: @unchecked Sendable {
         peer.forget(handle)
     }
 
-    static func json(_ failure: StreamFailure) -> JSON { ["code": .string(failure.code), "message": .string(failure.message)] }
+    /// The reference has no code for a stream that breaks its own rules; the contract calls that STREAM_FAILED.
+    static func json(_ failure: StreamFailure) -> JSON {
+        let code = failure.code == HyperDHTError.streamInvalid.rawValue ? "STREAM_FAILED" : failure.code
+        return ["code": .string(code), "message": .string(failure.message)]
+    }
 
     static let noStatistics = JSONObject([
         "bytesReceived": nil, "bytesTransmitted": nil, "packetsReceived": nil, "packetsTransmitted": nil, "rttMilliseconds": nil,
