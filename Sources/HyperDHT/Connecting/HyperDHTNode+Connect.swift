@@ -289,6 +289,8 @@ extension HyperDHTNode {
         endPunching(attempt)
         timers.cancel(&attempt.passiveTimer)
         timers.cancel(&attempt.pauseTimer)
+        // An idle connection holds nothing of how it came about.
+        if attempt.relay == nil { connection.attempt = nil }
     }
 
     private func rememberRelays(_ attempt: ConnectAttempt, _ payload: NoisePayload) {

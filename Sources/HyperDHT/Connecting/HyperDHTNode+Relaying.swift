@@ -105,6 +105,7 @@ extension HyperDHTNode {
         case .client(let id):
             guard let connection = connections[id] else { return }
             destroyRelay(connection)
+            if connection.attempt?.hasPath ?? false { connection.attempt = nil }
             fail(id, .relayAborted)
         case .server(let server, let number):
             guard let handshake = servers[server]?.byNumber[number] else { return }
@@ -150,6 +151,7 @@ extension HyperDHTNode {
     func endRelay(_ connection: Connection) {
         guard let link = connection.relay, !Mutation.blindRelay(14).isActive else { return }
         forget(link, connection)
+        connection.attempt = nil
         timers.cancel(&link.timer)
         guard let id = link.connection else { return }
         link.connection = nil

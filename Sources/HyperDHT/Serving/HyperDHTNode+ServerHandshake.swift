@@ -278,6 +278,10 @@ extension HyperDHTNode {
         handshake.clearTimer = nil
         abandonRelay(handshake)
         server.forget(handshake)
+        if handshake.relay == nil {
+            handshake.connection?.handshake = nil
+            handshake.connection = nil
+        }
     }
 
     /// Neither a punch nor a packet came in time.
