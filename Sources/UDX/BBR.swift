@@ -121,7 +121,7 @@ struct BBR {
 
     private func bandwidthDelayProduct(_ gain: Double) -> Int {
         guard let minimumRTT else { return 10 }
-        return Int(bandwidth.best * Double(minimumRTT) * gain)
+        return Int(min(bandwidth.best * Double(minimumRTT) * gain, 1e9))
     }
 
     private mutating func updateBandwidth(_ sample: RateSample, _ flight: FlightState) {
@@ -148,7 +148,7 @@ struct BBR {
                 extraAcknowledged[extraIndex] = 0
             }
         }
-        var expected = Int(bandwidth.best * Double(max(0, flight.deliveredAt - epochStartedAt)))
+        var expected = Int(min(bandwidth.best * Double(max(0, flight.deliveredAt - epochStartedAt)), 1e15))
         if epochAcknowledged <= expected {
             epochAcknowledged = 0
             epochStartedAt = flight.deliveredAt

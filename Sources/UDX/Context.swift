@@ -24,8 +24,9 @@ final class Context {
     /// Time never runs backwards.
     func note(_ instant: Instant) {
         guard instant.microseconds > nowMicroseconds else { return }
-        nowMicroseconds = instant.microseconds
-        now = instant.milliseconds
+        // Far below overflow, whatever a driver says.
+        nowMicroseconds = min(instant.microseconds, 1 << 60)
+        now = nowMicroseconds / 1000
     }
 
     /// Bytes of one `data` event. Larger arrays would come from the kernel page by page each time.

@@ -37,7 +37,7 @@ struct ReceiveBuffer {
         if holds(seq, expecting: next) { return .duplicate }
         /// UDX-40.
         let isBounded = !Mutation.udx(40).isActive
-        guard ahead >= 0 && ahead < (isBounded ? span : 1 << 22) else { return .tooFarAhead }
+        guard ahead >= 0 && ahead <= (isBounded ? span : 1 << 22) else { return .tooFarAhead }
         let size = hasData ? range.count : 0
         guard !isBounded || bytes + size <= byteLimit else { return .full }
         if ahead >= slots.count { grow(toHold: ahead, from: next) }

@@ -25,7 +25,7 @@ extension Stream {
         self.remote = remote
         let mark = sndNxt.advanced(by: hasPartialPacket ? 1 : 0)
         let isDeferred = mark != sndUna
-        if isDeferred { remoteChangesAt = mark }
+        remoteChangesAt = isDeferred ? mark : nil
         mtu.reset()
         capacity = min(capacity, maximumPayload)
         return !isDeferred

@@ -109,7 +109,7 @@ extension Stream {
 
     /// UDX-71. 0 stops it at once; the reference would send one on every turn then.
     func setKeepalive(_ milliseconds: Int64) {
-        keepaliveMilliseconds = max(0, milliseconds)
+        keepaliveMilliseconds = min(max(0, milliseconds), 1 << 40)
         if keepaliveMilliseconds == 0 {
             if timer == .keepalive { stopTimer() }
         } else if isConnected && !isOutstanding && timer != .zeroWindow {

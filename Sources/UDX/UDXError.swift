@@ -17,8 +17,6 @@ public struct UDXError: Error, Hashable, Sendable, CustomStringConvertible {
         case tooManyStreams = "the limit of live streams is reached: close one, or raise UDXLimits.maximumStreams"
         /// The stream relays already, or its target is gone.
         case relayRefused = "a stream relays once, to another live stream"
-        /// A change of remote while the last one is not complete.
-        case changeInProgress = "the last change of remote is not complete yet"
         /// A number was set after packets were sent or received.
         case tooLate = "sequence numbers can only be set before the first packet"
     }

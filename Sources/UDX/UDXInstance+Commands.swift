@@ -63,7 +63,7 @@ extension UDXInstance {
         stream.settleWrites()
     }
 
-    /// Moves the stream to another remote and socket. UDX-72.
+    /// Moves the stream to another remote and socket. A change that is not complete is overtaken. UDX-72.
     ///
     /// - Returns: true when the change is complete already; otherwise `remoteChanged` follows. UDX-73a.
     @discardableResult
@@ -74,7 +74,6 @@ extension UDXInstance {
         let stream = try live(id)
         guard stream.isConnected else { throw UDXError(.notConnected, id) }
         guard remote.port != 0 else { throw UDXError(.invalidAddress, id) }
-        guard stream.remoteChangesAt == nil else { throw UDXError(.changeInProgress, id) }
         return stream.changeRemote(socket, remoteID, remote)
     }
 

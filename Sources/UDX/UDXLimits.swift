@@ -8,7 +8,7 @@ public struct UDXLimits: Hashable, Sendable {
     public var lingerMilliseconds: Int64 = 30_000
     /// Longer datagrams are cut, as the reference's receive buffer does. Bytes of UDP payload. UDX-38b.
     public var largestDatagram = 2048
-    /// How far ahead of the next expected number an out-of-order packet may lie. UDX-40.
+    /// How far ahead of the next expected number an out-of-order packet may lie: as far as the reference reports any. UDX-40.
     public var reorderingSpan = 65_536
     /// Bytes of out-of-order packets held beside the receive window, so that a small window still allows repair. UDX-40.
     public var minimumHeldBytes = 262_144

@@ -92,7 +92,7 @@ struct ExchangeCase {
     }
 
     private static func step(_ node: VectorNode) throws -> Step {
-        let kinds = ["application", "send", "sendTogether", "receive", "wait", "event"].filter { node.json[$0] != nil }
+        let kinds = ["application", "send", "sendTogether", "receive", "wait", "waitMilliseconds", "event"].filter { node.json[$0] != nil }
         guard kinds.count == 1 else { throw node.mismatch("one kind of step", "\(kinds)") }
         let inner = try node[kinds[0]]
         switch kinds[0] {
@@ -109,8 +109,8 @@ struct ExchangeCase {
         case "receive":
             try node.allow(["receive", "forMilliseconds"])
             return .receive(try inner.elements().map(expected), milliseconds: try node["forMilliseconds"].int())
-        case "wait":
-            try node.allow(["wait"])
+        case "wait", "waitMilliseconds":
+            try node.allow([kinds[0]])
             return .wait(milliseconds: try inner.int())
         default:
             try node.allow(["event"])

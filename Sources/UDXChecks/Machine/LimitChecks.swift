@@ -16,7 +16,7 @@ enum LimitChecks {
         },
         Check("udx.far-ahead", ["UDX-40"], .machine) { exam in
             let bench = try Bench(exam)
-            for seq: UInt32 in [1_000_000, 1_000_000 + 1 << 30, 65_536] {
+            for seq: UInt32 in [1_000_000, 1_000_000 + 1 << 30, 65_537] {
                 bench.peer(RawPacket.data, seq: seq, body: [1, 2, 3])
                 let answer = bench.expectOne("DATA \(seq)")
                 exam.equal("ack", answer?.ack, 0)

@@ -221,11 +221,11 @@ final class ReplayRunner {
                     if next.has(RawPacket.data | RawPacket.end | RawPacket.heartbeat) { break }
                     if reads.isEmpty { break }
                 }
-                let blocks = ReplayRunner.blocks(arrived, above: wanted.ack)
-                if blocks != wanted.blocks {
+                let held = HeldNumbers(arrived, above: wanted.ack)
+                if held.blocks != held.blocksOfLibudx && wanted.blocks == held.blocksOfLibudx {
                     allow(ExchangeTolerance.holes)
-                    wanted.type = blocks.isEmpty ? 0 : RawPacket.sack
-                    wanted.body = RawPacket.sack(blocks)
+                    wanted.type = RawPacket.sack
+                    wanted.body = RawPacket.sack(held.blocks)
                 }
             }
             if wanted.seq != mine.seq {
@@ -236,19 +236,6 @@ final class ReplayRunner {
                 "packet \(theirs.number): \(RawPacket.describe(mine.bytes)) for \(RawPacket.describe(wanted.bytes))", mine.bytes,
                 wanted.bytes)
         }
-    }
-
-    static func blocks(_ arrived: Set<UInt32>, above ack: UInt32) -> [Range32] {
-        var blocks: [Range32] = []
-        for distance in arrived.map({ $0 &- ack }).filter({ Int32(bitPattern: $0) > 0 }).sorted() {
-            let seq = ack &+ distance
-            if let last = blocks.last, last.end == seq {
-                blocks[blocks.count - 1].end = seq &+ 1
-            } else {
-                blocks.append(Range32(start: seq, end: seq &+ 1))
-            }
-        }
-        return Array(blocks.prefix(50))
     }
 
     /// DATA and END: each number once with the recorded contents, near the recorded time; repeated no more often.
