@@ -55,7 +55,7 @@ int hyperconform_poller_watch(hyperconform_poller *poller, int fd, int before, i
 
 int hyperconform_poller_wait(hyperconform_poller *poller, hyperconform_readiness *ready, int count, int64_t deadline) {
     struct epoll_event events[64];
-    if (count > 62) count = 62;
+    if (count > 64) count = 64;
     int timeout = -1;
     if (deadline != INT64_MAX && deadline <= now(CLOCK_MONOTONIC)) {
         timeout = 0;
@@ -69,7 +69,8 @@ int hyperconform_poller_wait(hyperconform_poller *poller, hyperconform_readiness
         poller->deadline = deadline;
     }
     int found;
-    do found = epoll_wait(poller->poller, events, count + 2, timeout);
+    // Never more than fit: every one of them may be a socket.
+    do found = epoll_wait(poller->poller, events, count, timeout);
     while (found < 0 && errno == EINTR);
     if (found < 0) return -errno;
     int filled = 0;

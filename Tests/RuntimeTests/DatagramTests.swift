@@ -114,3 +114,37 @@ private func options(offload: Bool) -> DatagramOptions {
     #expect(!loop.submit {})
     await #expect(throws: EventLoopEnded.self) { try await loop.perform { 1 } }
 }
+
+/// More sockets are ready at once than one call of the poller can tell.
+@Test func aLoopServesMoreSocketsThanOnePollTells() async throws {
+    let loop = try EventLoop()
+    let received = Locked(0)
+    let count = 200
+    let (done, sink) = AsyncStream<Void>.makeStream()
+    try await loop.perform {
+        let sockets = SocketSet(loop: loop) { _, _, _ in
+            if received.withLock({
+                $0 += 1; return $0
+            }) == count {
+                sink.finish()
+            }
+        }
+        // All datagrams are waiting when the loop looks for the first time.
+        for number in 1...count {
+            let local = try sockets.open(SocketID(UInt32(number)), .loopback(0), options: DatagramOptions())
+            sockets.send([Transmit(socket: SocketID(UInt32(number)), destination: local, payload: [1])])
+        }
+        loop.add(Holder(sockets))
+    }
+    for await _ in done {}
+    #expect(received.withLock { $0 } == count)
+    await loop.stop()
+}
+
+/// Keeps sockets for as long as a loop runs.
+private final class Holder: LoopDriver {
+    let sockets: SocketSet
+    init(_ sockets: SocketSet) { self.sockets = sockets }
+    func turn(now: Instant) -> Instant { .distantFuture }
+    func loopEnded() { sockets.closeAll() }
+}

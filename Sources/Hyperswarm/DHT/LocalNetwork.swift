@@ -20,7 +20,7 @@ public final class LocalNetwork: Sendable {
             let address = try await first.info().address
             let loop = self.loop
             let others = try await withThrowingTaskGroup(of: (Int, HyperDHT, Endpoint).self) { group in
-                for number in 1..<max(1, count) {
+                func add(_ number: Int) {
                     group.addTask {
                         var settings = HyperDHTOptions()
                         settings.host = host
@@ -34,8 +34,17 @@ public final class LocalNetwork: Sendable {
                         return (number, node, try await node.info().address)
                     }
                 }
+                // A few at a time: a hundred that all ask one another before anybody is ready wait for time-outs.
                 var all: [(Int, HyperDHT, Endpoint)] = []
-                for try await node in group { all.append(node) }
+                for number in 1..<max(1, min(count, 9)) { add(number) }
+                var next = 9
+                while let node = try await group.next() {
+                    all.append(node)
+                    if next < count {
+                        add(next)
+                        next += 1
+                    }
+                }
                 return all.sorted { $0.0 < $1.0 }
             }
             nodes = [first] + others.map { $0.1 }

@@ -135,7 +135,7 @@ public final class EventLoop: @unchecked Sendable {
     }
 
     private func run() {
-        let capacity = 62
+        let capacity = 64
         let ready = UnsafeMutablePointer<hyperconform_readiness>.allocate(capacity: capacity)
         defer { ready.deallocate() }
         var deadline = Instant.zero
