@@ -8,7 +8,7 @@ import StrictJSON
 final class DHTRPCExchangeNode: ExchangeNode {
     /// What a program can call on it.
     static let calls: Set<String> = [
-        "ping", "pings", "query", "findNode", "state", "requestCount", "suspend", "resume",
+        "ping", "pings", "query", "findNode", "state", "requestCount", "suspend", "resume", "destroy", "delayedPing",
     ]
     /// Application commands that the stand-in answers: FIND_PEER and LOOKUP.
     static let commands: Set<UInt64> = [2, 3]
@@ -37,10 +37,13 @@ final class DHTRPCExchangeNode: ExchangeNode {
         config.port = .from(setup.address.port)
         config.bootstrap = setup.bootstrap
         if !setup.isPersistent {
-            config.persistence = setup.isEphemeral.map { $0 ? .never : .atStart } ?? .adaptive
+            config.persistence = setup.isEphemeral.map { $0 ? .never : .atStart } ?? (setup.isAdaptive ? .adaptive : .never)
             config.firewalled = setup.isFirewalled ?? true
             config.quickFirewall = setup.quickFirewall
         }
+        config.concurrency = setup.concurrency ?? config.concurrency
+        config.sendsDownHints = setup.sendsDownHints
+        if let limit = setup.downHintsPerTick { config.downHintsPerTick = limit < 0 ? nil : Int(clamping: limit) }
         config.draws.tableID = try setup.draws("tableId").first.flatMap { Bytes32($0) }
         config.draws.tick = try setup.integers("tick").first.map { Int32(clamping: $0) }
         config.draws.tokenSecrets = setup.tokenSecrets
@@ -100,10 +103,20 @@ final class DHTRPCExchangeNode: ExchangeNode {
         case "ping":
             let object = try ExchangeObject(call, required: ["call", "name", "to"], optional: ["options"])
             var options = RequestOptions()
-            if let given = object["options"], try ExchangeObject(given, optional: ["retry"]).bool("retry", default: true) == false {
-                options.retries = 0
+            var padding = 0
+            if let given = try object["options"].map({ try ExchangeObject($0, optional: ["retry", "size", "ttl"]) }) {
+                if try given.bool("retry", default: true) == false { options.retries = 0 }
+                options.timeToLive = UInt8(clamping: try given.integer("ttl", default: 0))
+                padding = Int(clamping: try given.integer("size", default: 0))
             }
-            names[node.ping(try Exchange.endpoint(object["to"] ?? call), options: options)] = name
+            names[node.ping(try Exchange.endpoint(object["to"] ?? call), padding: padding, options: options)] = name
+        case "delayedPing":
+            let object = try ExchangeObject(call, required: ["call", "name", "to", "delayMilliseconds"])
+            let delay = UInt32(clamping: try object.integer("delayMilliseconds"))
+            guard let id = node.delayedPing(try Exchange.endpoint(object["to"] ?? call), delayMilliseconds: delay) else {
+                return events.append(failure(name, "delay above the maximum"))
+            }
+            names[id] = name
         case "pings":
             let object = try ExchangeObject(call, required: ["call", "name", "to", "count"], optional: ["retry"])
             var options = RequestOptions()
@@ -116,7 +129,12 @@ final class DHTRPCExchangeNode: ExchangeNode {
                 call, required: ["call", "name", "target"], optional: ["command", "commit", "options"])
             var options = QueryOptions()
             if let given = object["options"] {
-                options.concurrency = Int(clamping: try ExchangeObject(given, optional: ["concurrency"]).integer("concurrency"))
+                let given = try ExchangeObject(given, optional: ["concurrency", "retries", "force", "onlyClosestNodes", "nodes"])
+                options.concurrency = try given["concurrency"].map { _ in Int(clamping: try given.integer("concurrency")) }
+                options.retries = try given["retries"].map { _ in Int(clamping: try given.integer("retries")) }
+                options.isForced = try given.bool("force", default: false)
+                options.onlyClosestNodes = try given.bool("onlyClosestNodes", default: false)
+                options.nodes = try given.list("nodes").map(Exchange.endpoint)
             }
             if try object.bool("commit", default: false) { options.commit = .same }
             let target = try Exchange.bytes32(object["target"] ?? call)
@@ -130,6 +148,7 @@ final class DHTRPCExchangeNode: ExchangeNode {
         case "requestCount": events.append(result(name, ["requests": .integer(node.statistics.requestsTotal)]))
         case "suspend": node.suspend()
         case "resume": node.resume()
+        case "destroy": node.destroy()
         case let other: throw ExchangeUnsupported(what: other ?? "a call without name")
         }
         handleEvents()

@@ -116,6 +116,12 @@ struct ExchangeNodeSetup {
     var isEphemeral: Bool?
     var bootstrap: [BootstrapEntry]
     var quickFirewall: Bool
+    /// False: an adaptive node never becomes persistent.
+    var isAdaptive: Bool
+    var concurrency: Int?
+    var sendsDownHints: Bool
+    /// -1: no limit.
+    var downHintsPerTick: Int64?
     var maximumAge: Int64?
     var tokenSecrets: [Bytes32]
     var tokenRotation: Bool
@@ -169,7 +175,17 @@ struct ExchangeNodeSetup {
         awaitReady = try node.bool("awaitReady", default: true)
         refreshTicks = try node["refreshTicks"].map { _ in Int32(clamping: try node.integer("refreshTicks")) }
         plugins = try node.list("plugins")
-        let options = try node["options"].map { try ExchangeObject($0, optional: ["bootstrap", "quickFirewall", "maxAge"]) }
+        let options = try node["options"].map {
+            try ExchangeObject(
+                $0,
+                optional: [
+                    "bootstrap", "quickFirewall", "maxAge", "adaptive", "concurrency", "sendDownHints", "downHintsRateLimit",
+                ])
+        }
+        isAdaptive = try options?.bool("adaptive", default: true) ?? true
+        concurrency = try options?["concurrency"].map { _ in Int(clamping: try options?.integer("concurrency") ?? 10) }
+        sendsDownHints = try options?.bool("sendDownHints", default: true) ?? true
+        downHintsPerTick = try options?["downHintsRateLimit"].map { _ in try options?.integer("downHintsRateLimit") ?? -1 }
         quickFirewall = try options?.bool("quickFirewall", default: true) ?? true
         maximumAge = try options?["maxAge"].map { _ in try options?.integer("maxAge") ?? 0 }
         bootstrap = try (node.list("bootstrap") + (options?.list("bootstrap") ?? [])).map { entry in

@@ -26,29 +26,29 @@ enum ExchangeChecks {
     }
 
     static func run(_ json: JSON, _ exam: Examination) throws {
+        let path = VectorFile.path(Exchange.file)
         let before = exam.findingCount
-        defer {
-            // The runner works through every step in order, or reports why it stopped.
-            if exam.notRunReason == nil {
-                exam.record(
-                    VectorCaseResult(
-                        file: VectorFile.path(Exchange.file), id: json["id"]?.string ?? "", passed: exam.findingCount == before,
-                        compared: expectations(json), unused: []))
-            }
+        do {
+            try play(try ExchangeCase(json), exam)
+        } catch let error as ExchangeUnsupported {
+            return exam.notRun("the node does not offer \(error.what)")
+        } catch let error as ExchangeFormatError {
+            // The file says something that the runner does not understand: nobody is judged by it.
+            throw CorpusError("\(json["id"]?.string ?? "?"), \(error.description)", file: path)
         }
-        let exchange = try ExchangeCase(json)
+        if exam.notRunReason != nil { return }
+        // The runner went through every step in order, and compared what each expects.
+        exam.record(
+            VectorCaseResult(
+                file: path, id: json["id"]?.string ?? "", passed: exam.findingCount == before, compared: expectations(json), unused: []))
+    }
+
+    private static func play(_ exchange: ExchangeCase, _ exam: Examination) throws {
         guard let node = try ExchangeFactory.node(for: exchange) else { return exam.notRun("this case needs HyperDHT's machine") }
-        guard exchange.isInformative else {
-            do { try ExchangeRunner(exchange, node, exam).run() } catch let error as ExchangeUnsupported {
-                exam.notRun("the node does not offer \(error.what)")
-            }
-            return
-        }
+        guard exchange.isInformative else { return try ExchangeRunner(exchange, node, exam).run() }
         // What Node does where no requirement asks for it: a difference is shown, and is no failure.
         let trial = Examination(corpus: exam.corpus, seed: exam.seed)
-        do { try ExchangeRunner(exchange, node, trial).run() } catch let error as ExchangeUnsupported {
-            return exam.notRun("the node does not offer \(error.what)")
-        }
+        try ExchangeRunner(exchange, node, trial).run()
         exam.count(trial.comparisons)
         for finding in trial.findings {
             exam.allow("informative; \(finding.location): \(finding.field) is \(finding.actual), Node's is \(finding.expected)")
