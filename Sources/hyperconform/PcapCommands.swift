@@ -4,7 +4,8 @@ struct PcapCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pcap", abstract: "Looks into captures: show, count, diagnose, export.",
         subcommands: [
-            PcapShowCommand.self, PcapStatsCommand.self, PcapDoctorCommand.self, PcapExportCommand.self, PcapScrubCommand.self,
+            PcapShowCommand.self, PcapStatsCommand.self, PcapCheckCommand.self, PcapDoctorCommand.self, PcapExportCommand.self,
+            PcapScrubCommand.self,
             PcapDiffCommand.self, PcapLuaCommand.self, PcapBenchCommand.self,
         ])
 }

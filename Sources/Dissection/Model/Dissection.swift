@@ -57,3 +57,12 @@ public struct Dissection: Sendable {
         self = TraceDissector(name: name, capture: capture, keyLog: keyLog, knowledge: knowledge, memory: memory).run()
     }
 }
+
+extension Dissection {
+    /// The version families of KadePy's protocols that the capture holds, sorted; empty for a capture of Hyperswarm.
+    public var kadepyFamilies: [String] {
+        var families: Set<String> = []
+        for packet in packets { if case .kadepy(let message) = packet.kind { families.insert(message.family.rawValue) } }
+        return families.sorted()
+    }
+}
