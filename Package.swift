@@ -118,6 +118,9 @@ let package = Package(
                 "BlindRelay", "PacketCapture", "KeyLog", "StrictJSON",
             ]),
         floor("SwarmChecks", ["Conformance", "HyperswarmCore", "HyperDHT", "NetworkSimulator"]),
+        floor(
+            "LivePeers",
+            ["Conformance", "TraceChecks", "Dissection", "PacketCapture", "KeyLog", "HyperCrypto", "CompactEncoding", "SansIO", "StrictJSON"]),
         floor("Simulations", ["SansIO", "NetworkSimulator", "UDX"]),
         floor(
             "TraceChecks",
@@ -126,6 +129,12 @@ let package = Package(
                 "HyperDHT",
                 "StrictJSON", "Noise", "SecretStream", "Protomux", "BlindRelay",
             ]),
+        floor(
+            "PeerProbes",
+            [
+                "Conformance", "LivePeers", "UDXChecks", "SansIO", "CompactEncoding", "HyperCrypto", "StrictJSON", "UDX", "DHTRPC", "HyperDHT",
+                "Noise", "SecretStream", "Protomux",
+            ]),
         floor("Fuzzing", ["SansIO", "CompactEncoding", "UDX", "DHTRPC", "HyperDHT", "Noise", "SecretStream", "Protomux", "BlindRelay"]),
 
         // Floor 5: tools.
@@ -133,7 +142,7 @@ let package = Package(
             name: "hyperconform",
             dependencies: [
                 "Conformance", "ConformanceReports", "EncryptionChecks", "UDXChecks", "DHTChecks", "SwarmChecks",
-                "TraceChecks", "Dissection", "PacketCapture", "NetworkSimulator", "Simulations", "UDX", "SansIO", "Hyperswarm",
+                "TraceChecks", "Dissection", "PacketCapture", "NetworkSimulator", "Simulations", "LivePeers", "PeerProbes", "UDX", "SansIO", "Hyperswarm",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

@@ -93,6 +93,10 @@ extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Express
     public static let null = JSON(.null)
 }
 
+extension JSONObject: ExpressibleByDictionaryLiteral {
+    public init(dictionaryLiteral elements: (String, JSON)...) { for (key, value) in elements { set(key, value) } }
+}
+
 /// Compares content, not offsets; members in any order.
 extension JSON: Equatable {
     public static func == (a: JSON, b: JSON) -> Bool {

@@ -3,56 +3,56 @@ import SansIO
 import StrictJSON
 
 /// One golden exchange as data; reading is strict, an unknown key fails the case.
-struct ExchangeCase {
-    struct Setup {
-        var localID: UInt32
-        var remoteID: UInt32
-        var isConnected: Bool
-        var localSeq: UInt32
-        var remoteSeq: UInt32
-        var firewall: String?
+package struct ExchangeCase {
+    package struct Setup {
+        package var localID: UInt32
+        package var remoteID: UInt32
+        package var isConnected: Bool
+        package var localSeq: UInt32
+        package var remoteSeq: UInt32
+        package var firewall: String?
         /// A second stream on the second socket, connected to `place`; it and the first relay to each other.
-        var partner: (localID: UInt32, remoteID: UInt32, place: Place)?
+        package var partner: (localID: UInt32, remoteID: UInt32, place: Place)?
     }
 
-    enum Place: String {
+    package enum Place: String {
         case a, b
-        var endpoint: Endpoint { .loopback(self == .a ? 40_001 : 40_002) }
+        package var endpoint: Endpoint { .loopback(self == .a ? 40_001 : 40_002) }
     }
 
-    enum Sock: String {
+    package enum Sock: String {
         case first, second
-        var id: SocketID { SocketID(self == .first ? 1 : 2) }
+        package var id: SocketID { SocketID(self == .first ? 1 : 2) }
     }
 
-    struct Call {
-        var name: String
-        var bytes: Int = 0
-        var pattern: String?
-        var milliseconds: Int64 = 0
-        var remoteID: UInt32 = 0
-        var place = Place.a
-        var error: String?
+    package struct Call {
+        package var name: String
+        package var bytes: Int = 0
+        package var pattern: String?
+        package var milliseconds: Int64 = 0
+        package var remoteID: UInt32 = 0
+        package var place = Place.a
+        package var error: String?
 
         /// What the pattern stands for.
-        var payload: [UInt8] {
+        package var payload: [UInt8] {
             (0..<bytes).map { pattern == "descending" ? UInt8(255 - $0 % 251) : UInt8(0x41 + $0 % 26) }
         }
     }
 
-    struct Expected {
-        let node: VectorNode
-        let packet: VectorNode
-        let bytes: [UInt8]
-        let after: VectorNode
-        let earliest: Int64
-        let latest: Int64
-        let volatile: [String]
-        let place: Place
-        let socket: Sock
+    package struct Expected {
+        package let node: VectorNode
+        package let packet: VectorNode
+        package let bytes: [UInt8]
+        package let after: VectorNode
+        package let earliest: Int64
+        package let latest: Int64
+        package let volatile: [String]
+        package let place: Place
+        package let socket: Sock
     }
 
-    enum Step {
+    package enum Step {
         case application([Call])
         case send([[UInt8]], times: Int, together: Bool, from: Place, to: Sock)
         case receive([Expected], milliseconds: Int64)
@@ -60,14 +60,14 @@ struct ExchangeCase {
         case event(VectorNode, kind: String, stream: String?)
     }
 
-    let setup: Setup
-    let steps: [(node: VectorNode, step: Step)]
-    let requirements: [String]
-    let deviates: [String]
-    let concerns: [String]
-    let mayDiffer: String?
+    package let setup: Setup
+    package let steps: [(node: VectorNode, step: Step)]
+    package let requirements: [String]
+    package let deviates: [String]
+    package let concerns: [String]
+    package let mayDiffer: String?
 
-    init(_ node: VectorNode) throws {
+    package init(_ node: VectorNode) throws {
         try node.allow(["id", "about", "setup", "steps", "requirements", "deviates", "concerns", "mayDiffer", "source"])
         for key in ["about", "source"] { try node.optional(key)?.note() }
         requirements = try node["requirements"].elements().map { try $0.string() }

@@ -1,0 +1,247 @@
+import Foundation
+import StrictJSON
+
+/// Why a peer process could not do what it was told.
+public struct PeerFailure: Error, Sendable, CustomStringConvertible {
+    public enum Kind: String, Sendable {
+        /// It answered with an error of its own.
+        case refused
+        /// It answered `unsupported`.
+        case unsupported
+        /// No answer, or no awaited event, in time.
+        case hang
+        /// It ended by itself.
+        case crash
+        /// It broke the contract: a line that is no JSON object, an answer to nothing.
+        case contract
+    }
+
+    public let kind: Kind
+    public let peer: String
+    public let message: String
+    /// The error code of a refusal.
+    public let code: String?
+
+    public var description: String { "\(peer): \(message)" }
+}
+
+/// A peer behind the contract of `harness/PEERS.md`: a process that takes one JSON object a line and answers with one.
+///
+/// `@unchecked Sendable`: every mutable member is read and written under `condition`.
+public final class PeerProcess: @unchecked Sendable {
+    public let name: String
+    private let process = Process()
+    private let input = Pipe()
+    private let output = Pipe()
+    private let errors = Pipe()
+    private let condition = NSCondition()
+    private var nextID = 1
+    private var replies: [Int: JSON] = [:]
+    private var events: [JSON] = []
+    private var log: [(time: Int64, json: JSON)] = []
+    private var lastErrors: [String] = []
+    private var ended = false
+    private var broken: String?
+
+    /// Starts `command` through the shell's word splitting: `node harness/node/peer.mjs --node-modules DIR`.
+    public init(name: String, command: [String], environment: [String: String] = [:]) throws {
+        self.name = name
+        guard let program = command.first else { throw PeerFailure(kind: .contract, peer: name, message: "an empty command", code: nil) }
+        if program.contains("/") {
+            process.executableURL = URL(fileURLWithPath: program)
+            process.arguments = Array(command.dropFirst())
+        } else {
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            process.arguments = command
+        }
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        process.standardInput = input
+        process.standardOutput = output
+        process.standardError = errors
+        do { try process.run() } catch {
+            throw PeerFailure(kind: .crash, peer: name, message: "\(program) can't be started: \(error.localizedDescription)", code: nil)
+        }
+        // A peer that is gone must not end this process by SIGPIPE.
+        signal(SIGPIPE, SIG_IGN)
+        read(output.fileHandleForReading) { [weak self] in
+            self?.take(line: $0)
+        } ended: { [weak self] in
+            self?.finish()
+        }
+        read(errors.fileHandleForReading) { [weak self] in
+            self?.note(error: $0)
+        } ended: {
+        }
+    }
+
+    private func read(_ handle: FileHandle, line: @escaping @Sendable ([UInt8]) -> Void, ended: @escaping @Sendable () -> Void) {
+        let descriptor = handle.fileDescriptor
+        let thread = Thread {
+            var pending: [UInt8] = []
+            var buffer = [UInt8](repeating: 0, count: 65_536)
+            while true {
+                let count = Foundation.read(descriptor, &buffer, buffer.count)
+                if count < 0 && errno == EINTR { continue }
+                guard count > 0 else { break }
+                pending += buffer[..<count]
+                var start = 0
+                while let end = pending[start...].firstIndex(of: 10) {
+                    line(Array(pending[start..<end]))
+                    start = end + 1
+                }
+                pending.removeSubrange(..<start)
+                // The contract's longest line.
+                if pending.count > 16 << 20 { break }
+            }
+            ended()
+        }
+        thread.stackSize = 1 << 20
+        thread.start()
+    }
+
+    private func take(line: [UInt8]) {
+        guard !line.isEmpty else { return }
+        condition.lock()
+        defer {
+            condition.broadcast()
+            condition.unlock()
+        }
+        guard let json = try? JSON.parse(line), let object = json.object else {
+            broken = broken ?? "a line is no JSON object: \(String(decoding: line.prefix(120), as: UTF8.self))"
+            return
+        }
+        log.append((Int64(Date().timeIntervalSince1970 * 1e6), json))
+        if object["event"] != nil {
+            events.append(json)
+        } else if let id = object["id"]?.integer {
+            replies[Int(id)] = json
+        } else {
+            broken = broken ?? "a line is neither a reply nor an event: \(json.text().prefix(120))"
+        }
+    }
+
+    private func note(error line: [UInt8]) {
+        condition.lock()
+        lastErrors.append(String(decoding: line, as: UTF8.self))
+        if lastErrors.count > 20 { lastErrors.removeFirst() }
+        condition.unlock()
+    }
+
+    private func finish() {
+        condition.lock()
+        ended = true
+        condition.broadcast()
+        condition.unlock()
+    }
+
+    private func failure(_ kind: PeerFailure.Kind, _ message: String, code: String? = nil) -> PeerFailure {
+        PeerFailure(kind: kind, peer: name, message: message, code: code)
+    }
+
+    /// The last lines of standard error, for evidence.
+    public var standardErrorTail: [String] { condition.withLock { lastErrors } }
+
+    /// Everything that it said, with the time at which it was read (microseconds since 1970).
+    public var transcript: [(time: Int64, json: JSON)] { condition.withLock { log } }
+
+    // MARK: Requests
+
+    /// Sends a request and does not wait.
+    public func send(_ command: String, _ arguments: JSONObject = JSONObject()) throws -> Int {
+        condition.lock()
+        let id = nextID
+        nextID += 1
+        let isOver = ended
+        condition.unlock()
+        if isOver { throw failure(.crash, "it has ended; \(command) can't be sent") }
+        var object = JSONObject()
+        object.set("id", .integer(id))
+        object.set("command", .string(command))
+        for member in arguments.members { object.set(member.key, member.value) }
+        let line = Array((JSON.object(object).text() + "\n").utf8)
+        var offset = 0
+        while offset < line.count {
+            let count = line.withUnsafeBytes {
+                write(input.fileHandleForWriting.fileDescriptor, $0.baseAddress?.advanced(by: offset), line.count - offset)
+            }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { throw failure(.crash, "it no longer reads its input (\(command))") }
+            offset += count
+        }
+        return id
+    }
+
+    /// Waits for the reply to a request.
+    public func reply(to id: Int, _ command: String, seconds: Double = 60) throws -> JSON {
+        let deadline = Date(timeIntervalSinceNow: seconds)
+        condition.lock()
+        defer { condition.unlock() }
+        while true {
+            if let reply = replies.removeValue(forKey: id) { return try check(reply, command) }
+            if let broken { throw failure(.contract, broken) }
+            if ended { throw failure(.crash, "it ended before it answered \(command)\(tail)") }
+            guard condition.wait(until: deadline) else { throw failure(.hang, "no answer to \(command) in \(Int(seconds)) s\(tail)") }
+        }
+    }
+
+    private var tail: String { lastErrors.isEmpty ? "" : "; its last words: \(lastErrors.suffix(3).joined(separator: " | "))" }
+
+    private func check(_ reply: JSON, _ command: String) throws -> JSON {
+        if reply["unsupported"]?.bool == true {
+            let argument = reply["argument"]?.string.map { " (argument \($0))" } ?? ""
+            throw failure(.unsupported, "\(command) is unsupported\(argument)")
+        }
+        if let error = reply["error"] {
+            let code = error["code"]?.string ?? "?"
+            throw failure(.refused, "\(command): \(code), \(error["message"]?.string ?? "")", code: code)
+        }
+        guard reply["ok"]?.bool == true else { throw failure(.contract, "the reply to \(command) is neither ok, error nor unsupported") }
+        return reply
+    }
+
+    /// Sends a request and waits for its reply.
+    @discardableResult
+    public func request(_ command: String, _ arguments: JSONObject = JSONObject(), seconds: Double = 60) throws -> JSON {
+        try reply(to: send(command, arguments), command, seconds: seconds)
+    }
+
+    /// Waits for an event, and takes it out of the queue; events before it stay.
+    public func event(_ name: String, seconds: Double = 30, where matches: (JSON) -> Bool = { _ in true }) throws -> JSON {
+        let deadline = Date(timeIntervalSinceNow: seconds)
+        condition.lock()
+        defer { condition.unlock() }
+        while true {
+            if let index = events.firstIndex(where: { $0["event"]?.string == name && matches($0) }) { return events.remove(at: index) }
+            if let broken { throw failure(.contract, broken) }
+            if ended { throw failure(.crash, "it ended before the event \(name)\(tail)") }
+            guard condition.wait(until: deadline) else {
+                let seen = events.suffix(4).map { $0.text().prefix(160) }.joined(separator: " ")
+                throw failure(.hang, "no event \(name) in \(Int(seconds)) s (waiting: \(seen))\(tail)")
+            }
+        }
+    }
+
+    /// Takes an event that is there already.
+    public func pendingEvent(_ name: String, where matches: (JSON) -> Bool = { _ in true }) -> JSON? {
+        condition.withLock {
+            guard let index = events.firstIndex(where: { $0["event"]?.string == name && matches($0) }) else { return nil }
+            return events.remove(at: index)
+        }
+    }
+
+    // MARK: The end
+
+    /// Closes its input, gives it five seconds, then ends it. False if it had to be ended, or left with another status than 0.
+    @discardableResult
+    public func stop() -> Bool {
+        try? input.fileHandleForWriting.close()
+        let deadline = Date(timeIntervalSinceNow: 6)
+        while process.isRunning, Date() < deadline { usleep(10_000) }
+        if process.isRunning {
+            kill(process.processIdentifier, SIGKILL)
+            process.waitUntilExit()
+            return false
+        }
+        return process.terminationReason == .exit && process.terminationStatus == 0
+    }
+}

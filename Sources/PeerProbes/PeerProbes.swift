@@ -1,0 +1,8 @@
+import Conformance
+
+/// All that can be asked of a peer from the outside.
+public enum PeerProbes {
+    public static func all(in corpus: Corpus) throws -> [Probe] {
+        try UDXExchangeProbes.probes(in: corpus) + DHTRPCAnswerProbes.probes + DHTRPCRequestProbes.probes + RecordProbes.probes
+    }
+}
