@@ -174,6 +174,17 @@ enum DHTRPCLifeChecks {
         bench.run(.milliseconds(500))
         exam.equal("answers again", bench.ask(ping, from: a)?.id, NodeID.of(Bench.server))
         exam.equal("what was asked meanwhile is sent", bench.response(of: queued)?.from, a)
+        // Sockets that are bound too late are given back.
+        let early = DHTRPCNode(config: NodeConfig(), entropy: SeededEntropy(seed: exam.seed), at: .zero)
+        early.start()
+        early.suspend()
+        let late = NodeSockets(server: SocketID(7), serverPort: 7, client: SocketID(8), clientPort: 8)
+        _ = early.takeEvents()
+        early.bound(late)
+        let closed = early.takeEvents().contains { if case .closeSockets([late.server, late.client]) = $0 { true } else { false } }
+        exam.require("sockets bound while suspended are given back", closed)
+        early.receive(ping.encoded, from: a, on: late.server, at: .zero)
+        exam.equal("and not answered on", early.takeTransmits(), [])
         bench.node.destroy()
         bench.collect()
         exam.equal("destroyed: silence", bench.exchange(ping.encoded, from: a).count, 0)

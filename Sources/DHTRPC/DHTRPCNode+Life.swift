@@ -16,7 +16,11 @@ extension DHTRPCNode {
 
     /// The driver bound both sockets.
     public func bound(_ sockets: NodeSockets) {
-        guard life == .binding else { return }
+        guard life == .binding else {
+            // Suspended or destroyed meanwhile: nobody needs them.
+            if self.sockets != sockets || life != .running { events.append(.closeSockets([sockets.server, sockets.client])) }
+            return
+        }
         self.sockets = sockets
         life = .running
         lastTick = now
