@@ -144,15 +144,22 @@ final class SwarmWorld {
 
     /// A swarm whose key pair comes from `key`; on the open internet, or behind a NAT box.
     func addSwarm(_ key: UInt8, _ configure: (inout SwarmOptions) -> Void = { _ in }) throws -> SimulatedSwarm {
+        let swarm = startSwarm([UInt8](repeating: key, count: 32), configure)
+        try simulation.run(until: simulation.now + .seconds(10)) { swarm.isReady }
+        return swarm
+    }
+
+    /// As `addSwarm`, without waiting for it.
+    func startSwarm(_ seed: [UInt8], keepAlive: Interval? = .seconds(5), _ configure: (inout SwarmOptions) -> Void) -> SimulatedSwarm {
         var config = HyperDHTConfig()
         config.rpc.bootstrap = [BootstrapEntry(bootstrap)]
         config.rpc.bindHost = .v4(addresses)
-        config.defaultKeyPair = KeyPair(seed: [UInt8](repeating: key, count: 32))
+        config.defaultKeyPair = KeyPair(seed: seed)
+        config.connectionKeepAlive = keepAlive
         var options = SwarmOptions()
         configure(&options)
-        let swarm = add(config, seed: 1000 + UInt64(key), port: 49737, swarm: options)
+        let swarm = add(config, seed: 1000 + UInt64(swarms.count), port: 49737, swarm: options)
         swarms.append(swarm)
-        try simulation.run(until: simulation.now + .seconds(10)) { swarm.isReady }
         return swarm
     }
 
@@ -165,6 +172,9 @@ final class SwarmWorld {
         simulation.touch(id)
         return result
     }
+
+    /// The host vanishes without a word.
+    func crash(_ host: SimulatedSwarm) { if let id = host.host { simulation.setUp(id, false) } }
 
     func run(for interval: Interval) throws { try simulation.run(until: simulation.now + interval) }
 
