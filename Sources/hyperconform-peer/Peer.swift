@@ -36,6 +36,7 @@ final class Peer: @unchecked Sendable {
     private var lastHandle: Int64 = 0
     /// The last request in the order of each handle.
     private var chains: [Int64: Task<Void, Never>] = [:]
+    private var usedIDs: Set<Int64> = []
     private var udxHost: UDXSocketHost?
     private var secretHost: SecretStreamHost?
 
@@ -134,6 +135,12 @@ final class Peer: @unchecked Sendable {
                 JSONObject([
                     "id": id.flatMap { $0 >= 0 && $0 < 1 << 53 ? .integer($0) : nil } ?? .null,
                     "error": ["code": "BAD_REQUEST", "message": "one JSON object with \"id\" and \"command\" is expected on each line"],
+                ]))
+        }
+        guard lock.withLock({ usedIDs.insert(id).inserted }) else {
+            return output.line(
+                JSONObject([
+                    "id": .integer(id), "error": ["code": "BAD_REQUEST", "message": "this id has been used: every request needs its own"],
                 ]))
         }
         guard let handler = PeerCommands.all[command] else { return output.line(JSONObject(["id": .integer(id), "unsupported": true])) }

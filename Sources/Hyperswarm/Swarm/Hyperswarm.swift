@@ -210,6 +210,18 @@ public final class Hyperswarm: Sendable {
         _ = try await promise.value()
     }
 
+    /// Runs as a service: returns when the calling task is cancelled and the swarm has left its topics in good order.
+    public func run() async {
+        let (stream, sink) = AsyncStream<Void>.makeStream()
+        await withTaskCancellationHandler {
+            for await _ in stream {}
+        } onCancel: {
+            sink.finish()
+        }
+        // The task is cancelled: what follows must not be.
+        await Task { await self.destroy() }.value
+    }
+
     /// Leaves every topic, unannounces (unless forced), closes everything. Safe to call often.
     public func destroy(force: Bool = false) async {
         let promise = Promise<Bool>()
