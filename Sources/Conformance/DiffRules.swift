@@ -32,6 +32,7 @@ enum DiffRules {
         case (.dhtRPC, "closerNodes.count"), (.dhtRPC, "closerNodes[]"): .free(whoKnows)
         case (.dhtRPC, "value") where unit.hasSuffix("response"): .free("which nodes hold a record depends on ids")
         case (.dhtRPC, "token") where unit.hasSuffix("response"): .free("a node answers with a token once its id is settled")
+        case (.noisePayload, _) where pattern.hasPrefix("addresses4"): .bounded("as many addresses as the peer had learnt")
         case (.hyperDHT, _) where pattern.contains("relayAddresses[]"), (.noisePayload, _) where pattern.contains("ddresses"):
             .bounded("at most three relays, in whatever order they answered")
         case (.noisePayload, _) where pattern.hasPrefix("holepunch.relays[]"):
