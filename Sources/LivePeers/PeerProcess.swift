@@ -30,52 +30,63 @@ public struct PeerFailure: Error, Sendable, CustomStringConvertible {
 /// `@unchecked Sendable`: every mutable member is read and written under `condition`.
 public final class PeerProcess: @unchecked Sendable {
     public let name: String
-    private let process = Process()
-    private let input = Pipe()
-    private let output = Pipe()
-    private let errors = Pipe()
+    private let process: pid_t
+    /// Write end of its input, read ends of its output and errors.
+    private let input: Int32
     private let condition = NSCondition()
     private var nextID = 1
     private var replies: [Int: JSON] = [:]
     private var events: [JSON] = []
     private var log: [(time: Int64, json: JSON)] = []
+    private var requests: [(time: Int64, command: String, arguments: JSONObject)] = []
     private var lastErrors: [String] = []
     private var ended = false
     private var broken: String?
 
-    /// Starts `command` through the shell's word splitting: `node harness/node/peer.mjs --node-modules DIR`.
+    /// Starts the program that the first word names, looked for as a shell does.
+    ///
+    /// Not through Foundation's `Process`: that one wakes itself over a UDP socket on loopback, and those datagrams would stand in the capture.
     public init(name: String, command: [String], environment: [String: String] = [:]) throws {
         self.name = name
-        guard let program = command.first else { throw PeerFailure(kind: .contract, peer: name, message: "an empty command", code: nil) }
-        if program.contains("/") {
-            process.executableURL = URL(fileURLWithPath: program)
-            process.arguments = Array(command.dropFirst())
-        } else {
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = command
-        }
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        process.standardInput = input
-        process.standardOutput = output
-        process.standardError = errors
-        do { try process.run() } catch {
-            throw PeerFailure(kind: .crash, peer: name, message: "\(program) can't be started: \(error.localizedDescription)", code: nil)
-        }
+        func fail(_ message: String) -> PeerFailure { PeerFailure(kind: .crash, peer: name, message: message, code: nil) }
+        guard let program = command.first else { throw fail("an empty command") }
         // A peer that is gone must not end this process by SIGPIPE.
         signal(SIGPIPE, SIG_IGN)
-        read(output.fileHandleForReading) { [weak self] in
+        var pipes = [[Int32]](repeating: [-1, -1], count: 3)
+        for index in pipes.indices {
+            guard pipe(&pipes[index]) == 0 else { throw fail("no pipe: \(String(cString: strerror(errno)))") }
+            for end in pipes[index] { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        }
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, pipes[0][0], 0)
+        posix_spawn_file_actions_adddup2(&actions, pipes[1][1], 1)
+        posix_spawn_file_actions_adddup2(&actions, pipes[2][1], 2)
+        let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }.sorted { $0.key < $1.key }
+        var arguments: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
+        var surroundings: [UnsafeMutablePointer<CChar>?] = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        defer { for pointer in arguments + surroundings { free(pointer) } }
+        var process: pid_t = 0
+        let status = posix_spawnp(&process, program, &actions, nil, &arguments, &surroundings)
+        close(pipes[0][0])
+        close(pipes[1][1])
+        close(pipes[2][1])
+        guard status == 0 else { throw fail("\(program) can't be started: \(String(cString: strerror(status)))") }
+        self.process = process
+        input = pipes[0][1]
+        read(pipes[1][0]) { [weak self] in
             self?.take(line: $0)
         } ended: { [weak self] in
             self?.finish()
         }
-        read(errors.fileHandleForReading) { [weak self] in
+        read(pipes[2][0]) { [weak self] in
             self?.note(error: $0)
         } ended: {
         }
     }
 
-    private func read(_ handle: FileHandle, line: @escaping @Sendable ([UInt8]) -> Void, ended: @escaping @Sendable () -> Void) {
-        let descriptor = handle.fileDescriptor
+    private func read(_ descriptor: Int32, line: @escaping @Sendable ([UInt8]) -> Void, ended: @escaping @Sendable () -> Void) {
         let thread = Thread {
             var pending: [UInt8] = []
             var buffer = [UInt8](repeating: 0, count: 65_536)
@@ -93,6 +104,7 @@ public final class PeerProcess: @unchecked Sendable {
                 // The contract's longest line.
                 if pending.count > 16 << 20 { break }
             }
+            close(descriptor)
             ended()
         }
         thread.stackSize = 1 << 20
@@ -110,7 +122,7 @@ public final class PeerProcess: @unchecked Sendable {
             broken = broken ?? "a line is no JSON object: \(String(decoding: line.prefix(120), as: UTF8.self))"
             return
         }
-        log.append((Int64(Date().timeIntervalSince1970 * 1e6), json))
+        log.append((PeerProcess.now, json))
         if object["event"] != nil {
             events.append(json)
         } else if let id = object["id"]?.integer {
@@ -144,6 +156,11 @@ public final class PeerProcess: @unchecked Sendable {
     /// Everything that it said, with the time at which it was read (microseconds since 1970).
     public var transcript: [(time: Int64, json: JSON)] { condition.withLock { log } }
 
+    /// Everything that it was asked, likewise.
+    public var calls: [(time: Int64, command: String, arguments: JSONObject)] { condition.withLock { requests } }
+
+    private static var now: Int64 { Int64(Date().timeIntervalSince1970 * 1e6) }
+
     // MARK: Requests
 
     /// Sends a request and does not wait.
@@ -152,6 +169,7 @@ public final class PeerProcess: @unchecked Sendable {
         let id = nextID
         nextID += 1
         let isOver = ended
+        requests.append((PeerProcess.now, command, arguments))
         condition.unlock()
         if isOver { throw failure(.crash, "it has ended; \(command) can't be sent") }
         var object = JSONObject()
@@ -161,9 +179,7 @@ public final class PeerProcess: @unchecked Sendable {
         let line = Array((JSON.object(object).text() + "\n").utf8)
         var offset = 0
         while offset < line.count {
-            let count = line.withUnsafeBytes {
-                write(input.fileHandleForWriting.fileDescriptor, $0.baseAddress?.advanced(by: offset), line.count - offset)
-            }
+            let count = line.withUnsafeBytes { Foundation.write(input, $0.baseAddress?.advanced(by: offset), line.count - offset) }
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else { throw failure(.crash, "it no longer reads its input (\(command))") }
             offset += count
@@ -234,14 +250,14 @@ public final class PeerProcess: @unchecked Sendable {
     /// Closes its input, gives it five seconds, then ends it. False if it had to be ended, or left with another status than 0.
     @discardableResult
     public func stop() -> Bool {
-        try? input.fileHandleForWriting.close()
-        let deadline = Date(timeIntervalSinceNow: 6)
-        while process.isRunning, Date() < deadline { usleep(10_000) }
-        if process.isRunning {
-            kill(process.processIdentifier, SIGKILL)
-            process.waitUntilExit()
-            return false
+        close(input)
+        var status: Int32 = 0
+        for _ in 0..<600 {
+            if waitpid(process, &status, WNOHANG) == process { return status == 0 }
+            usleep(10_000)
         }
-        return process.terminationReason == .exit && process.terminationStatus == 0
+        kill(process, SIGKILL)
+        waitpid(process, &status, 0)
+        return false
     }
 }

@@ -28,6 +28,9 @@ struct TraceContext {
     /// Integers in the recorded calls, by key.
     let integers: [String: Set<Int64>]
 
+    /// Whether the recording lists random draws: only then every random value has a name.
+    let hasRecordedDraws: Bool
+
     var packets: [DissectedPacket] { dissection.packets }
 
     init(_ bundle: TraceBundle, capture: Capture? = nil) {
@@ -36,6 +39,7 @@ struct TraceContext {
 
     init(_ background: TraceBackground, capture: Capture, memory: DissectionMemory? = nil) {
         bundle = background.bundle
+        hasRecordedDraws = bundle.inputs.contains { if case .draw = $0.kind { true } else { false } }
         knowledge = background.knowledge
         integers = background.integers
         endpoints = background.endpoints

@@ -18,7 +18,8 @@ struct Hyperconform: AsyncParsableCommand {
         subcommands: [
             RunCommand.self, VectorsCommand.self, ReplayCommand.self, MutantsCommand.self, ExplainCommand.self, GateCommand.self,
             ReportCommand.self,
-            PcapCommand.self, CaptureCommand.self, FlipsCommand.self, SimulateCommand.self, ProbeCommand.self, NodeCommand.self, WorkerCommand.self,
+            PcapCommand.self, CaptureCommand.self, FlipsCommand.self, SimulateCommand.self, ProbeCommand.self,
+            LiveCommand.self, MatrixCommand.self, DriftCommand.self, NodeCommand.self, WorkerCommand.self,
         ],
         defaultSubcommand: nil)
 

@@ -99,6 +99,8 @@ public final class LiveCapture {
                 throw LiveCaptureError(kind: .badFilter, message: "the filter \"\(filter)\" can't be installed: \(detail)")
             }
         }
+        // Without this the kernel's ring blocks for as long as an interface is silent, whatever the time-out.
+        pcap_setnonblock(handle, 1, &errors)
         self.options = options
         self.linkType = linkType
         self.handle = handle
@@ -147,6 +149,13 @@ public final class LiveCapture {
 
     /// The next frame, or nil if none came within the time-out.
     public func next() throws(LiveCaptureError) -> Frame? {
+        if let frame = try read() { return frame }
+        var waiting = pollfd(fd: pcap_get_selectable_fd(handle), events: Int16(POLLIN), revents: 0)
+        guard waiting.fd >= 0, poll(&waiting, 1, max(1, options.timeoutMilliseconds)) > 0 else { return nil }
+        return try read()
+    }
+
+    private func read() throws(LiveCaptureError) -> Frame? {
         var header: UnsafeMutablePointer<pcap_pkthdr>?
         var data: UnsafePointer<UInt8>?
         switch pcap_next_ex(handle, &header, &data) {

@@ -1,0 +1,204 @@
+import Conformance
+import Dissection
+import Foundation
+import KeyLog
+import PacketCapture
+import SansIO
+import StrictJSON
+import TraceChecks
+
+/// How to start a peer.
+public struct PeerCommand: Sendable {
+    public let name: String
+    public let words: [String]
+
+    public init(name: String, words: [String]) {
+        self.name = name
+        self.words = words
+    }
+}
+
+/// One scenario between two peers, captured and judged.
+public struct LiveCell: Sendable {
+    public struct Outcome: Sendable {
+        public let scenario: String
+        public let first: String
+        public let second: String
+        public let verdict: Verdict
+        /// One sentence for each thing that is wrong, or the reason why it did not run.
+        public let reasons: [String]
+        public let packets: Int
+        public let comparisons: Int
+        /// Differences from the recording of the same name that no declared variance covers. The scripts are not the recorder's own, so this is
+        /// information and not a verdict.
+        public let differences: Int?
+        /// Folder with capture, key log, events, manifest; empty if nothing was kept.
+        public let folder: String
+    }
+
+    public let scenario: Scenario
+    public let first: PeerCommand
+    public let second: PeerCommand
+    /// Where bundles are kept: `folder/SCENARIO.FIRST.SECOND`.
+    public let folder: String
+    /// Holds the recordings.
+    public let corpus: Corpus?
+
+    public init(scenario: Scenario, first: PeerCommand, second: PeerCommand, folder: String, corpus: Corpus?) {
+        self.scenario = scenario
+        self.first = first
+        self.second = second
+        self.folder = folder
+        self.corpus = corpus
+    }
+
+    public func run() -> Outcome {
+        let place = "\(folder)/\(scenario.name).\(first.name).\(second.name)"
+        func outcome(_ verdict: Verdict, _ reasons: [String], packets: Int = 0, comparisons: Int = 0, differences: Int? = nil) -> Outcome {
+            Outcome(
+                scenario: scenario.name, first: first.name, second: second.name, verdict: verdict, reasons: reasons, packets: packets,
+                comparisons: comparisons, differences: differences, folder: place)
+        }
+        do {
+            try? FileManager.default.removeItem(atPath: place)
+            try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+        } catch { return outcome(.harnessError, ["\(place) can't be made: \(error.localizedDescription)"]) }
+
+        let capture: CaptureThread
+        do { capture = try CaptureThread() } catch { return outcome(.harnessError, ["\(error)"]) }
+
+        var peers: [PeerProcess] = []
+        var verdict = Verdict.equivalent
+        var reasons: [String] = []
+        var context: ScenarioContext?
+        do {
+            for (number, command) in [first, second].enumerated() {
+                let name = first.name == second.name ? "\(command.name)-\(number + 1)" : command.name
+                let peer = try PeerProcess(
+                    name: name, command: command.words, environment: ["HYPERSWARM_KEYLOGFILE": "\(place)/keylog.\(number).jsonl"])
+                peers.append(peer)
+                try greet(peer)
+            }
+            let script = ScenarioContext(first: peers[0], second: peers[1], scenario: scenario.name)
+            context = script
+            try scenario.run(script)
+        } catch let failure as PeerFailure {
+            switch failure.kind {
+            case .refused: verdict = .fails
+            case .unsupported: verdict = .unsupported
+            case .hang: verdict = .hang
+            case .crash: verdict = .crash
+            case .contract: verdict = .fails
+            }
+            reasons.append(failure.description)
+        } catch {
+            verdict = .fails
+            reasons.append("\(error)")
+        }
+        for peer in peers where !peer.stop() && verdict.isPassed {
+            verdict = .crash
+            reasons.append("\(peer.name) did not leave with status 0 within five seconds after its input was closed")
+        }
+
+        do {
+            let evidence = try capture.finish()
+            try write(evidence, peers: peers, manifest: context?.manifestPeers ?? JSONObject(), isOK: verdict.isPassed, to: place)
+            if evidence.dropped > 0 || !evidence.hasMarkers {
+                return outcome(.harnessError, reasons + ["the capture lost packets or a marker: it is no evidence"])
+            }
+            guard verdict.isPassed else { return outcome(verdict, reasons, packets: evidence.frames.count) }
+            let bundle = try TraceBundle(path: place, name: scenario.name)
+            let audit = TraceAudit(bundle)
+            for finding in audit.findings.prefix(8) { reasons.append(finding.description) }
+            if !audit.findings.isEmpty { verdict = .deviates }
+            var differences: Int?
+            if let corpus, FileManager.default.fileExists(atPath: "\(corpus.root)/Fixtures/\(scenario.name)") {
+                let recorded = try TraceBundle(path: "\(corpus.root)/Fixtures/\(scenario.name)")
+                differences = Diff.compare(recorded, bundle).findings.count
+            }
+            return outcome(
+                verdict, reasons, packets: evidence.frames.count,
+                comparisons: (context?.comparisons ?? 0) + audit.report.comparisons.values.reduce(0, +), differences: differences)
+        } catch {
+            return outcome(.harnessError, reasons + ["\(error)"])
+        }
+    }
+
+    /// Hello, and the nonsense command that every run asks.
+    private func greet(_ peer: PeerProcess) throws {
+        let hello = try peer.request("hello", ["contract": 1], seconds: 20)
+        let layers = Set((hello["layers"]?.array ?? []).compactMap(\.string))
+        let commands = Set((hello["commands"]?.array ?? []).compactMap(\.string))
+        do {
+            try peer.request("hyperconform-nonsense", seconds: 10)
+            throw PeerFailure(kind: .contract, peer: peer.name, message: "it accepts a command that does not exist", code: nil)
+        } catch let failure as PeerFailure where failure.kind == .unsupported {}
+        for layer in scenario.layers where !layers.contains(layer) {
+            throw PeerFailure(kind: .unsupported, peer: peer.name, message: "it has no layer \(layer)", code: nil)
+        }
+        for command in scenario.commands where !commands.contains(command) {
+            throw PeerFailure(kind: .unsupported, peer: peer.name, message: "it has no command \(command)", code: nil)
+        }
+    }
+
+    private func write(_ evidence: CaptureThread.Result, peers: [PeerProcess], manifest: JSONObject, isOK: Bool, to place: String) throws {
+        var logs: [KeyLogEntry] = []
+        for number in 0..<2 {
+            let path = "\(place)/keylog.\(number).jsonl"
+            guard let data = FileManager.default.contents(atPath: path), !data.isEmpty else { continue }
+            logs += try KeyLog(parsing: [UInt8](data), file: path).entries
+            try? FileManager.default.removeItem(atPath: path)
+        }
+        logs.sort { $0.time < $1.time }
+        let start = evidence.frames.first.map { Instant(microseconds: $0.timeNanoseconds / 1000) } ?? .zero
+        try Data(KeyLog(entries: logs).text(headerTime: start).utf8).write(to: URL(fileURLWithPath: "\(place)/keylog.jsonl"))
+
+        var writer = PcapNGWriter(linkType: evidence.linkType, interfaceName: "lo")
+        if !logs.isEmpty { writer.add(keyLog: KeyLog(entries: logs), headerTime: start) }
+        for frame in evidence.frames {
+            writer.add(frame: frame.bytes, timeNanoseconds: frame.timeNanoseconds, originalLength: frame.originalLength)
+        }
+        try Data(writer.take()).write(to: URL(fileURLWithPath: "\(place)/capture.pcapng"))
+
+        var events = ""
+        var lines: [(Int64, String)] = []
+        for peer in peers {
+            for (time, json) in peer.transcript where json["event"] != nil {
+                var object = JSONObject()
+                object.set("t", json["t"] ?? .integer(time))
+                object.set("who", .string(peer.name))
+                for member in json.object?.members ?? [] where member.key != "t" { object.set(member.key, member.value) }
+                lines.append((json["t"]?.integer ?? time, JSON.object(object).text()))
+            }
+        }
+        for line in lines.sorted(by: { $0.0 < $1.0 }) { events += line.1 + "\n" }
+        try Data(events.utf8).write(to: URL(fileURLWithPath: "\(place)/events.jsonl"))
+
+        var calls: [(Int64, JSON)] = []
+        for peer in peers {
+            for (time, command, arguments) in peer.calls {
+                calls.append(
+                    (
+                        time,
+                        [
+                            "t": .integer(time), "kind": "call", "object": .string(peer.name), "id": .null, "method": .string(command),
+                            "args": [.object(arguments)],
+                        ]
+                    ))
+            }
+        }
+        let header: JSON = ["t": .integer(start.microseconds), "kind": "header", "schema": "hyperswarm-inputs/1"]
+        let inputs = [header.text()] + calls.sorted { $0.0 < $1.0 }.map { $0.1.text() }
+        try Data((inputs.joined(separator: "\n") + "\n").utf8).write(to: URL(fileURLWithPath: "\(place)/inputs.jsonl"))
+
+        let text: JSON = [
+            "schema": "hyperswarm-trace/1", "scenario": .string(scenario.name),
+            "implementation": .string(first.name == second.name ? first.name : "\(first.name) and \(second.name)"),
+            "peers": .object(manifest),
+            "ok": .bool(isOK),
+        ]
+        try Data((text.text(indent: 2) + "\n").utf8).write(to: URL(fileURLWithPath: "\(place)/manifest.json"))
+        let transcript = peers.flatMap { peer in peer.transcript.map { "\(peer.name) \($0.time) \($0.json.text())" } }
+        try Data((transcript.joined(separator: "\n") + "\n").utf8).write(to: URL(fileURLWithPath: "\(place)/transcript.txt"))
+    }
+}

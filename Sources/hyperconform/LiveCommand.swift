@@ -1,0 +1,221 @@
+import ArgumentParser
+import Conformance
+import Foundation
+import LivePeers
+import PacketCapture
+import StrictJSON
+
+/// What `live` and `matrix` share.
+struct PeerOptions: ParsableArguments {
+    @Option(
+        name: .customLong("node-modules"),
+        help: ArgumentHelp(
+            "Folder with the npm packages for the built-in peer \"node\"; by default harness/node/node_modules.", valueName: "dir"))
+    var nodeModules: String?
+
+    @Option(
+        name: .customLong("define"),
+        help: ArgumentHelp(
+            "A peer of your own: a name and the command that starts it. May be given more than once.", valueName: "name=command"))
+    var definitions: [String] = []
+
+    @Option(help: ArgumentHelp("Only these scenarios, separated by commas.", valueName: "a,b"))
+    var scenario: String?
+
+    @Option(help: ArgumentHelp("Where captures, key logs and events of each run are kept.", valueName: "dir"))
+    var keep = "live-results"
+
+    @Option(help: "table for people, json for programs.")
+    var format: OutputFormat = .table
+
+    func command(_ name: String) throws -> PeerCommand {
+        for definition in definitions {
+            guard let equals = definition.firstIndex(of: "=") else {
+                throw ValidationError("--define wants name=command, not \(definition)")
+            }
+            if definition[..<equals] == name {
+                return PeerCommand(name: name, words: definition[definition.index(after: equals)...].split(separator: " ").map(String.init))
+            }
+        }
+        switch name {
+        case "swift":
+            let own = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+            let path = own.appendingPathComponent("hyperconform-peer").path
+            guard FileManager.default.isExecutableFile(atPath: path) else {
+                throw CorpusError("build it with: swift build --product hyperconform-peer", file: path)
+            }
+            return PeerCommand(name: name, words: [path])
+        case "node":
+            guard let root = Corpus.find()?.root else {
+                throw CorpusError("run this inside a checkout: it needs harness/node", file: "harness/node/peer.mjs")
+            }
+            return PeerCommand(
+                name: name, words: ["node", "\(root)/harness/node/peer.mjs"] + (nodeModules.map { ["--node-modules", $0] } ?? []))
+        default: throw ValidationError("no peer \"\(name)\": swift, node, or one that --define names")
+        }
+    }
+
+    func scenarios() throws -> [Scenario] {
+        guard let scenario else { return Scenario.all }
+        return try scenario.split(separator: ",").map { name in
+            guard let found = Scenario.all.first(where: { $0.name == name }) else {
+                throw ValidationError("no scenario \"\(name)\": \(Scenario.all.map(\.name).joined(separator: ", "))")
+            }
+            return found
+        }
+    }
+
+    /// Runs this program again in a network namespace of its own, so that the capture holds the run and nothing else. Returns where that is not
+    /// possible: then other programs' traffic on loopback stands in the capture.
+    func isolate() {
+        let environment = ProcessInfo.processInfo.environment
+        guard environment["HYPERCONFORM_ISOLATED"] == nil, geteuid() == 0 else { return }
+        guard let program = Bundle.main.executablePath else { return }
+        setenv("HYPERCONFORM_ISOLATED", "1", 1)
+        let script = "ip link set lo up 2>/dev/null || exit 111; exec \"$0\" \"$@\""
+        let words = ["unshare", "--net", "sh", "-c", script, program] + CommandLine.arguments.dropFirst()
+        var pointers: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
+        pointers.append(nil)
+        execvp("unshare", pointers)
+        // Only reached when unshare is not there.
+        unsetenv("HYPERCONFORM_ISOLATED")
+    }
+
+    func finish(_ outcomes: [LiveCell.Outcome]) throws {
+        if format == .json {
+            let rows = outcomes.map { outcome -> JSON in
+                [
+                    "scenario": .string(outcome.scenario), "first": .string(outcome.first), "second": .string(outcome.second),
+                    "verdict": .string(outcome.verdict.rawValue), "reasons": .array(outcome.reasons.map { .string($0) }),
+                    "packets": .integer(outcome.packets), "comparisons": .integer(outcome.comparisons),
+                    "differences": outcome.differences.map { .integer($0) } ?? .null,
+                ]
+            }
+            try Terminal.write(JSON.object(["schema": "hyperconform-live/1", "cells": .array(rows)]).text(indent: 1) + "\n", to: nil)
+        }
+        if outcomes.contains(where: { $0.verdict.isFailed }) { throw ExitCode(1) }
+        if outcomes.contains(where: { $0.verdict == .harnessError }) { throw ExitCode(3) }
+    }
+
+    func show(_ outcome: LiveCell.Outcome) {
+        guard format == .table else { return }
+        let name = outcome.scenario.padding(toLength: 24, withPad: " ", startingAt: 0)
+        let pair = "\(outcome.first) > \(outcome.second)".padding(toLength: 16, withPad: " ", startingAt: 0)
+        let verdict = outcome.verdict.rawValue.padding(toLength: 14, withPad: " ", startingAt: 0)
+        print("\(name) \(pair) \(verdict) \(outcome.packets) packets, \(outcome.comparisons) comparisons")
+        for reason in outcome.reasons { print("    \(reason)") }
+        fflush(nil)
+    }
+}
+
+struct LiveCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "live",
+        abstract: "Scenarios between two peers over loopback, captured by libpcap and judged.",
+        discussion: """
+            The first peer hosts a small network and listens, the second dials. Each run is captured, decrypted with the peers' key logs, and held \
+            against the scenario's own expectations and the rules that every capture obeys. As root it runs in a network namespace of its own.
+            """)
+
+    @Option(help: "Who hosts and listens: swift, node, or a defined one.") var first = "swift"
+    @Option(help: "Who dials: swift, node, or a defined one.") var second = "swift"
+    @OptionGroup var options: PeerOptions
+
+    func run() throws {
+        let (a, b) = (try options.command(first), try options.command(second))
+        let scenarios = try options.scenarios()
+        options.isolate()
+        var outcomes: [LiveCell.Outcome] = []
+        for scenario in scenarios {
+            let outcome = LiveCell(scenario: scenario, first: a, second: b, folder: options.keep, corpus: Corpus.find()).run()
+            options.show(outcome)
+            outcomes.append(outcome)
+        }
+        if options.format == .table, options.scenario == nil {
+            for (name, reason) in Scenario.notLive {
+                print("\(name.padding(toLength: 24, withPad: " ", startingAt: 0)) not-run: \(reason)")
+            }
+        }
+        try options.finish(outcomes)
+    }
+}
+
+struct MatrixCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "matrix", abstract: "Every scenario for every ordered pair of peers, as a table.")
+
+    @Option(help: ArgumentHelp("The peers, separated by commas.", valueName: "a,b")) var peers = "swift,node"
+    @OptionGroup var options: PeerOptions
+
+    func run() throws {
+        let commands = try peers.split(separator: ",").map { try options.command(String($0)) }
+        let scenarios = try options.scenarios()
+        options.isolate()
+        var outcomes: [LiveCell.Outcome] = []
+        for scenario in scenarios {
+            for first in commands {
+                for second in commands {
+                    let outcome = LiveCell(scenario: scenario, first: first, second: second, folder: options.keep, corpus: Corpus.find())
+                        .run()
+                    options.show(outcome)
+                    outcomes.append(outcome)
+                }
+            }
+        }
+        if options.format == .table {
+            let pairs = commands.flatMap { a in commands.map { (a.name, $0.name) } }
+            print("\n" + "scenario".padding(toLength: 24, withPad: " ", startingAt: 0) + pairs.map { " \($0.0)>\($0.1)" }.joined())
+            for scenario in scenarios {
+                let cells = pairs.map { pair -> String in
+                    let outcome = outcomes.first { $0.scenario == scenario.name && $0.first == pair.0 && $0.second == pair.1 }
+                    let mark = outcome.map { $0.verdict.isPassed ? "ok" : $0.verdict.rawValue } ?? "-"
+                    return " " + mark.padding(toLength: max(mark.count, pair.0.count + pair.1.count + 1), withPad: " ", startingAt: 0)
+                }
+                print(scenario.name.padding(toLength: 24, withPad: " ", startingAt: 0) + cells.joined())
+            }
+        }
+        try options.finish(outcomes)
+    }
+}
+
+struct DriftCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "drift",
+        abstract: "Two recordings of the reference, folder by folder: what changed in the protocol, apart from noise.",
+        discussion: "OLD and NEW are folders of trace bundles (as Fixtures is). Exit code 0 if nothing changed, 1 if something did.")
+
+    @Argument(help: ArgumentHelp("Recorded with the old packages.", valueName: "old")) var old: String
+    @Argument(help: ArgumentHelp("Recorded with the new packages.", valueName: "new")) var new: String
+
+    func run() throws {
+        func bundles(_ folder: String) throws -> [String] {
+            guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else {
+                throw CorpusError("the folder can't be read", file: folder)
+            }
+            return names.filter { FileManager.default.fileExists(atPath: "\(folder)/\($0)/manifest.json") }.sorted()
+        }
+        let (before, after) = (try bundles(old), try bundles(new))
+        guard !before.isEmpty else { throw CorpusError("no trace bundle in it", file: old) }
+        var changed = 0
+        for name in before where !after.contains(name) {
+            print("\(name): not recorded again")
+            changed += 1
+        }
+        for name in after where !before.contains(name) { print("\(name): new") }
+        for name in before where after.contains(name) {
+            let diff = try Diff.compare(DriftCommand.bundle("\(old)/\(name)"), DriftCommand.bundle("\(new)/\(name)"))
+            if diff.findings.isEmpty {
+                print("\(name): unchanged (\(diff.comparedFields) fields compared)")
+            } else {
+                changed += 1
+                print("\(name): \(diff.findings.count) changes")
+                for finding in diff.findings.prefix(12) {
+                    print("    \(finding.conversation): \(finding.field) \(finding.kind.rawValue), \(finding.a) became \(finding.b)")
+                }
+            }
+        }
+        if changed > 0 { throw ExitCode(1) }
+    }
+
+    private static func bundle(_ path: String) throws -> TraceBundle { try TraceBundle(path: path) }
+}
