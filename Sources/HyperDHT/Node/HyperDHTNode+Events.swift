@@ -14,7 +14,7 @@ extension HyperDHTNode {
             for server in serversInOrder { startAnnouncing(server) }
         case .ready: events.append(.ready)
         case .persistent(let id):
-            if store == nil { store = RecordStore(limits: config.limits.stores, now: now) }
+            if store == nil { openStore() }
             events.append(.persistent(id: id))
         case .ephemeral: events.append(.ephemeral)
         case .wakeUp: events.append(.wakeUp)
@@ -48,6 +48,13 @@ extension HyperDHTNode {
         case .relayTimeout(let owner): relayTimedOut(owner)
         case .stream(let id): streamTimer(id)
         }
+    }
+
+    /// From now on this node stores for others.
+    func openStore() {
+        let opened = RecordStore(limits: config.limits.stores, now: now)
+        store = opened
+        storeDue = min(storeDue, opened.nextWakeUp)
     }
 
     // MARK: Requests

@@ -21,7 +21,7 @@ extension HyperDHTNode {
     }
 
     private func incomingStorage(_ command: HyperDHTCommand, _ request: IncomingRequest) {
-        if store == nil, Mutation.hyperDHT(5).isActive { store = RecordStore(now: now) }
+        if store == nil, Mutation.hyperDHT(5).isActive { openStore() }
         /// HDHT-5. A node that is not persistent stores nothing.
         guard store != nil, rpc.isPersistent || Mutation.hyperDHT(5).isActive else { return rpc.replyUnknownCommand(to: request) }
         let question = StoreRequest(

@@ -30,7 +30,10 @@ public final class HyperDHTNode {
 
     // What others store and route here.
     var routes: RouteTable
+    /// Until the node has been persistent once, it stores nothing.
     var store: RecordStore?
+    /// When a generation of routes or records turns.
+    var storeDue: Instant
     var plugins: [String: UInt64] = [:]
     var relayGate: SourceGate
     public var statistics = HyperDHTStatistics()
@@ -88,6 +91,7 @@ public final class HyperDHTNode {
         }
         defaultKeyPair = keyPair
         routes = RouteTable(maxSize: config.limits.stores.maxSize, maxAge: config.limits.stores.maxAge, now: now)
+        storeDue = routes.nextWakeUp
         relayCache = TwoGenerationCache(maxSize: config.limits.rememberedRelays, maxAge: .zero, now: now)
         relayGate = SourceGate(
             total: config.limits.relayedPerSecond, perHost: config.limits.relayedPerSecondAndHost, hosts: config.limits.countedHosts)
@@ -216,9 +220,12 @@ public final class HyperDHTNode {
         if now > self.now { self.now = now }
         if rpc.nextWakeUp <= self.now || rpc.now < self.now { rpc.advance(to: self.now) }
         if udx.nextWakeUp <= self.now { udx.advance(to: self.now) }
-        store?.advance(to: self.now)
-        relayServer.advance(to: self.now)
-        routes.advance(to: self.now)
+        if storeDue <= self.now {
+            store?.advance(to: self.now)
+            routes.advance(to: self.now)
+            storeDue = min(routes.nextWakeUp, store?.nextWakeUp ?? .distantFuture)
+        }
+        if relayServer.nextWakeUp <= self.now { relayServer.advance(to: self.now) }
         for socket in sockets.expired(self.now) { closePuncherSocket(socket) }
         while let purpose = timers.popDue(self.now) { fire(purpose) }
     }
@@ -226,8 +233,8 @@ public final class HyperDHTNode {
     /// When `advance` must be called at the latest.
     public var nextWakeUp: Instant {
         var due = min(rpc.nextWakeUp, udx.nextWakeUp, timers.nextWakeUp)
-        due = min(due, routes.nextWakeUp, store?.nextWakeUp ?? .distantFuture)
-        due = min(due, sockets.nextWakeUp, relayServer.nextWakeUp)
+        due = min(due, storeDue, relayServer.nextWakeUp)
+        if sockets.count > 0 { due = min(due, sockets.nextWakeUp) }
         if !closable.isEmpty { due = min(due, now) }
         return due
     }

@@ -70,10 +70,13 @@ struct SocketPool {
         order.removeAll { $0 == socket }
     }
 
-    var nextWakeUp: Instant { entries.values.reduce(.distantFuture) { min($0, $1.closesAt ?? .distantFuture) } }
+    var nextWakeUp: Instant {
+        entries.isEmpty ? .distantFuture : entries.values.reduce(.distantFuture) { min($0, $1.closesAt ?? .distantFuture) }
+    }
 
     /// Sockets whose lingering is over, in opening order.
     mutating func expired(_ now: Instant) -> [SocketID] {
+        if entries.isEmpty { return [] }
         let due = order.filter { entries[$0]?.closesAt.map { $0 <= now } ?? false }
         for socket in due { remove(socket) }
         return due

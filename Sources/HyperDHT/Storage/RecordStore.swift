@@ -78,16 +78,22 @@ public struct RecordStore: Sendable {
         refreshes = TwoGenerationCache(maxSize: limits.maxSize, maxAge: limits.maxAge, now: now)
         mutables = TwoGenerationCache(maxSize: limits.maxSize / 2, maxAge: limits.valueMaxAge, now: now)
         immutables = TwoGenerationCache(maxSize: limits.maxSize / 2, maxAge: limits.valueMaxAge, now: now)
+        nextWakeUp = firstTurn
     }
 
-    public var nextWakeUp: Instant {
+    private var firstTurn: Instant {
         min(topics.nextWakeUp, bumps.nextWakeUp, refreshes.nextWakeUp, min(mutables.nextWakeUp, immutables.nextWakeUp))
     }
+
+    /// When the next generation turns.
+    public private(set) var nextWakeUp = Instant.distantFuture
 
     /// Entries held in all stores.
     public var count: Int { topics.count + bumps.count + refreshes.count + mutables.count + immutables.count }
 
     public mutating func advance(to now: Instant) {
+        guard now >= nextWakeUp else { return }
+        defer { nextWakeUp = firstTurn }
         topics.advance(to: now)
         bumps.advance(to: now)
         refreshes.advance(to: now)
