@@ -93,10 +93,8 @@ public final class DatagramSocket {
         var chosen = hyperconform_datagram()
         let named = bound == 0 ? hyperconform_local(fd, &chosen) : bound
         self.local = Endpoint(local.address, chosen.port)
-        guard named == 0 else {
-            close(fd)
-            throw SystemError(named, "bind \(local)")
-        }
+        // The descriptor is closed by deinit, here as well: twice would close somebody else's.
+        guard named == 0 else { throw SystemError(named, "bind \(local)") }
         for size in options.receiveBufferBytes
         where hyperconform_set(fd, family.rawValue, HYPERCONFORM_RECEIVE_BUFFER, Int32(clamping: size)) == 0 { break }
         // Without these the socket still works, as the kernel's defaults allow.

@@ -60,6 +60,8 @@ final class SocketSet {
         _ = entry.socket.flush()
         closedCounters.add(entry.socket.counters)
         loop.forget(entry.socket.fd)
+        // The list of the last sends must not keep it open: its port would stay taken.
+        touched.removeAll { $0 === entry }
     }
 
     func closeAll() { for id in entries.keys.sorted() { close(id) } }
