@@ -135,6 +135,7 @@ final class PeerStream: @unchecked Sendable {
                 // The close event says why.
             }
         }
+        var broken: StreamFailure?
         if mode != .protomux {
             do {
                 for try await chunk in stream {
@@ -146,13 +147,15 @@ final class PeerStream: @unchecked Sendable {
                     }
                     await passGate()
                 }
-                output.event("end", ["stream": .integer(handle)])
+                // After our own destroy nothing more comes either, but the remote has not ended.
+                if stream.hasRemoteEnded { output.event("end", ["stream": .integer(handle)]) }
                 if mode == .echo { try await stream.finish() }
             } catch {
-                // The close event says why.
+                // The close event says why, even if both directions are ended in good order afterwards (SS-20a).
+                broken = error as? StreamFailure
             }
         }
-        let failure = (try? await stream.closed()) ?? nil
+        let failure = ((try? await stream.closed()) ?? nil) ?? broken
         await messages.value
         output.event("close", ["stream": .integer(handle), "error": failure.map { PeerStream.json($0) } ?? .null])
         peer.forget(handle)

@@ -270,7 +270,7 @@ final class NodeDriver: LoopDriver, @unchecked Sendable {
         case .pathChanged(let id, let endpoint, let isRelayed): connections[id]?.didMove(endpoint, isRelayed)
         case .data(let id, let bytes): connections[id]?.inbox.push(bytes)
         case .message(let id, let bytes): connections[id]?.messageSink.yield(bytes)
-        case .ended(let id): connections[id]?.inbox.finish()
+        case .ended(let id): connections[id]?.inbox.finish(isRemoteEnd: true)
         case .drained(let id): connections[id]?.outbox.drained()
         case .flushed(_, let token): flushes.removeValue(forKey: token)?.promise.fulfil(true)
         case .connectionClosed(let id, let error):

@@ -82,6 +82,8 @@ public final class PeerConnection: DuplexStream {
     /// nil turns keepalives off.
     public func setKeepAlive(_ interval: Interval?) { driver.post { [id] in $0.setKeepAlive(id, interval) } }
 
+    public var hasRemoteEnded: Bool { inbox.hasRemoteEnded }
+
     public func destroy() { driver.post { [id] in $0.destroy(id) } }
 
     public func closed() async throws -> StreamFailure? { try await ending.value() }

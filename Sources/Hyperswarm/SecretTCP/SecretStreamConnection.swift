@@ -114,6 +114,8 @@ public final class SecretStreamConnection: DuplexStream, @unchecked Sendable {
         throw StreamFailure(code: "STREAM_FAILED", message: "TCP carries no unordered messages: use write")
     }
 
+    public var hasRemoteEnded: Bool { inbox?.hasRemoteEnded ?? false }
+
     public func destroy() {
         loop.submit {
             self.machine.destroy()
@@ -190,7 +192,7 @@ public final class SecretStreamConnection: DuplexStream, @unchecked Sendable {
                                 handshakeHash: machine.handshakeHash ?? [], remoteAddress: socket.remote)))
                 case .message(let bytes): inbox?.push(bytes)
                 case .unordered: break
-                case .end(let error): inbox?.finish(error.map { failure($0) })
+                case .end(let error): inbox?.finish(error.map { failure($0) }, isRemoteEnd: error == nil)
                 case .closed(let error): close(error)
                 }
             }

@@ -18,6 +18,8 @@ public protocol DuplexStream: AsyncSequence, Sendable where Element == [UInt8] {
     var messages: AsyncStream<[UInt8]> { get }
     /// Tears the stream down at once.
     func destroy()
+    /// Whether the other side has ended: what the end of the sequence does not tell from our own `destroy`.
+    var hasRemoteEnded: Bool { get }
     /// Waits for the end; nil for one in good order.
     func closed() async throws -> StreamFailure?
 }

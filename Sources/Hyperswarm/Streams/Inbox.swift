@@ -7,6 +7,7 @@ final class Inbox: Sendable {
         /// What the machine was last told that we hold.
         var reported = 0
         var isFinished = false
+        var isRemoteEnd = false
         var error: (any Error)?
         var waiter: (number: Int, continuation: CheckedContinuation<[UInt8]?, any Error>)?
         var counter = 0
@@ -45,9 +46,11 @@ final class Inbox: Sendable {
     }
 
     /// On the loop: nothing more will come. Without an error the consumer gets what waits, then nil.
-    func finish(_ error: (any Error)? = nil) {
+    /// `isRemoteEnd`: because the other side said so.
+    func finish(_ error: (any Error)? = nil, isRemoteEnd: Bool = false) {
         let waiter = state.withLock { state -> CheckedContinuation<[UInt8]?, any Error>? in
             guard !state.isFinished else { return nil }
+            state.isRemoteEnd = isRemoteEnd
             state.isFinished = true
             state.error = error
             defer { state.waiter = nil }
@@ -55,6 +58,9 @@ final class Inbox: Sendable {
         }
         if let error { waiter?.resume(throwing: error) } else { waiter?.resume(returning: nil) }
     }
+
+    /// Whether nothing more comes because the other side has ended.
+    var hasRemoteEnded: Bool { state.withLock(\.isRemoteEnd) }
 
     private enum Step {
         case take([UInt8], report: Int?)

@@ -161,7 +161,7 @@ public final class UDXSocketHost: LoopDriver, @unchecked Sendable {
         switch event {
         case .data(_, let bytes): stream.inbox.push(bytes)
         case .message(_, let bytes): stream.messageSink.yield(bytes)
-        case .end: stream.inbox.finish()
+        case .end: stream.inbox.finish(isRemoteEnd: true)
         case .drained: stream.outbox.drained()
         case .flushed(let id, let token):
             if flushOwners[token] == id {

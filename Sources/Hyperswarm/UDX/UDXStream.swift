@@ -77,6 +77,8 @@ public final class UDXStream: DuplexStream {
         try await host.command { instance, _ in try instance.relay(self.id, to: target.id) }
     }
 
+    public var hasRemoteEnded: Bool { inbox.hasRemoteEnded }
+
     /// Tears the stream down at once; a connected peer is told.
     public func destroy() { host.destroy(self) }
 
