@@ -59,9 +59,9 @@ enum NodeCommands {
                 throw Refusal.badRequest("\"bootstrapper\" needs \"bootstrap\": [], an IPv4 \"host\" and a \"port\" other than 0")
             }
         }
-        var options = bootstrap.isEmpty ? try HyperDHTOptions.firstNode(host: host, port: port ?? 0) : HyperDHTOptions()
+        var options = isBootstrapper ? try HyperDHTOptions.firstNode(host: host, port: port ?? 0) : HyperDHTOptions()
         options.host = host
-        if !bootstrap.isEmpty {
+        if !isBootstrapper {
             // A port that is taken is no reason to fail: the address in the answer tells which one it became.
             if port == 0 { options.port = 0 } else if let port { options.node.rpc.port = .from(port) }
             options.bootstrap = bootstrap.map { BootstrapEntry($0) }
