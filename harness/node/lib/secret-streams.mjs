@@ -18,7 +18,8 @@ export function secretStreamCommands (contract) {
     const keyPair = SecretStream.keyPair(a.seed)
     const entry = {}
     const handle = contract.add('server', entry, true)
-    const server = net.createServer((socket) => {
+    // Either side may end first and the other go on: TCP must not end both.
+    const server = net.createServer({ allowHalfOpen: true }, (socket) => {
       const stream = new SecretStream(false, socket, { keyPair, pattern: a.pattern, keepAlive: a.keepAliveMilliseconds })
       stream.on('error', () => {})
       stream.opened.then((opened) => {
@@ -45,7 +46,7 @@ export function secretStreamCommands (contract) {
     checkReceive(a)
     if (a.pattern === 'IK' && !a.remotePublicKey) throw new BadRequest('IK needs remotePublicKey')
     const SecretStream = library()
-    const socket = net.connect(a.port, a.host)
+    const socket = net.connect({ port: a.port, host: a.host, allowHalfOpen: true })
     const stream = new SecretStream(true, socket, {
       keyPair: SecretStream.keyPair(a.seed), remotePublicKey: a.remotePublicKey, pattern: a.pattern, keepAlive: a.keepAliveMilliseconds
     })
