@@ -58,11 +58,22 @@ final class DHTProbing {
 
     func info(_ node: Node) throws -> JSON { try peer.request("info", ["node": node.handle]) }
 
-    /// A persistent node with an id, whose table holds these addresses.
-    func bootstrapper(knows nodes: [Endpoint] = [], seed: UInt8? = nil) throws -> Node {
+    /// A persistent node with an id, whose table holds these testers: each makes itself known by a PING with its id.
+    func bootstrapper(knows testers: [UDPTester] = [], seed: UInt8? = nil) throws -> Node {
+        let node = try bootstrapper(seed: seed)
+        try introduce(testers, to: node)
+        return node
+    }
+
+    func introduce(_ testers: [UDPTester], to node: Node) throws {
+        for tester in testers {
+            _ = try expectResponse("PING", ask(node, request(node, .ping, id: DHTProbing.id(tester)), from: tester))
+        }
+    }
+
+    private func bootstrapper(seed: UInt8?) throws -> Node {
         for attempt in 0..<3 {
             var arguments: JSONObject = ["bootstrap": [], "bootstrapper": true, "port": .integer(try DHTProbing.freePort())]
-            if !nodes.isEmpty { arguments.set("nodes", .array(nodes.map { .endpoint($0) })) }
             if let seed { arguments.set("seed", .string(Hex.encode([UInt8](repeating: seed, count: 32)))) }
             do { return try start(arguments) } catch let failure as PeerFailure where failure.code == "BIND_FAILED" && attempt < 2 {}
         }
@@ -94,7 +105,8 @@ final class DHTProbing {
 
     @discardableResult
     func ask(
-        _ node: Node, _ request: Request, from tester: UDPTester, to address: Endpoint? = nil, within milliseconds: Int64 = DHTProbing.prompt
+        _ node: Node, _ request: Request, from tester: UDPTester, to address: Endpoint? = nil,
+        within milliseconds: Int64 = DHTProbing.prompt
     ) throws -> Response? {
         try tester.send(request.encoded, to: address ?? node.address)
         return response(tester, tid: request.tid, within: milliseconds)?.0

@@ -136,7 +136,9 @@ enum DHTRPCAnswerProbes {
         probe("ping-nat-bad", "DHT-12") { dht in
             let node = try dht.bootstrapper()
             let tester = try dht.context.tester()
-            for value: [UInt8]? in [[0, 0], [7], nil] { try tester.send(dht.request(node, .pingNAT, value: value).encoded, to: node.address) }
+            for value: [UInt8]? in [[0, 0], [7], nil] {
+                try tester.send(dht.request(node, .pingNAT, value: value).encoded, to: node.address)
+            }
             dht.expectSilence("bad values", tester, 500)
             try dht.expectAlive(node)
         },
@@ -168,13 +170,14 @@ enum DHTRPCAnswerProbes {
 
     private static let finding: [Probe] = [
         probe("find-node", "DHT-14") { dht in
-            let known = (1...30).map { Endpoint(.v4(0x7f00_0009), 40_000 + UInt16($0)) }
+            let known = try (1...30).map { _ in try dht.context.tester() }
             let node = try dht.bootstrapper(knows: known)
             let tester = try dht.context.tester()
             let target = Blake2b.hash256(Array("target".utf8))
             let response = try dht.expectResponse("FIND_NODE", dht.ask(node, dht.request(node, .findNode, target: target), from: tester))
             dht.exam.require("closerNodes", (1...20).contains(response.closerNodes.count), "\(response.closerNodes.count)")
-            dht.exam.require("closerNodes", response.closerNodes.allSatisfy { known.contains($0) }, "a node that nobody named")
+            dht.exam.require(
+                "closerNodes", response.closerNodes.allSatisfy { known.map(\.endpoint).contains($0) }, "a node that nobody named")
             dht.exam.require("token", response.token == nil, "present")
             dht.exam.require("value", response.value == nil, "present")
         },
@@ -240,19 +243,19 @@ enum DHTRPCAnswerProbes {
 
     private static let unknown: [Probe] = [
         probe("unknown-command", "DHT-23") { dht in
-            let known = Endpoint(.v4(0x7f00_0009), 40_001)
+            let known = try dht.context.tester()
             let node = try dht.bootstrapper(knows: [known])
             let tester = try dht.context.tester()
             for command: UInt64 in [5, 250] {
                 let request = Request(tid: dht.tid(), to: node.address, isInternal: true, command: command, target: .zero)
                 let response = try dht.expectResponse("command \(command)", dht.ask(node, request, from: tester))
                 dht.exam.equal("command \(command) error", response.error, 1)
-                dht.exam.equal("command \(command) closerNodes", response.closerNodes, [known])
+                dht.exam.equal("command \(command) closerNodes", response.closerNodes, [known.endpoint])
                 dht.exam.require("command \(command) token", response.token == nil, "present")
             }
         },
         probe("unknown-command-without-target", "DHT-24") { dht in
-            let node = try dht.bootstrapper(knows: [Endpoint(.v4(0x7f00_0009), 40_001)])
+            let node = try dht.bootstrapper(knows: [try dht.context.tester()])
             let tester = try dht.context.tester()
             let request = Request(tid: dht.tid(), to: node.address, isInternal: true, command: 5)
             let response = try dht.expectResponse("command 5", dht.ask(node, request, from: tester))

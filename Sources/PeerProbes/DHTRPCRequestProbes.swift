@@ -95,8 +95,10 @@ enum DHTRPCRequestProbes {
     private static let queries: [Probe] = [
         probe("error-with-closer-nodes", "DHT-37", needs: ["query"]) { dht in
             let (first, second) = (try dht.context.tester(), try dht.context.tester())
-            let node = try dht.bootstrapper(knows: [first.endpoint])
-            let (reply, asked) = try dht.serve([first, second], during: "query", ["node": node.handle, "number": 3, "target": text(topic)]) {
+            let node = try dht.bootstrapper(knows: [first])
+            let (reply, asked) = try dht.serve(
+                [first, second], during: "query", ["node": node.handle, "number": 3, "target": text(topic)]
+            ) {
                 guard $0.tester === first, !$0.request.isInternal else { return DHTProbing.plainAnswer($0) }
                 var response = DHTProbing.plainAnswer($0, closerNodes: [second.endpoint], withToken: false)
                 response.error = 1
@@ -109,8 +111,10 @@ enum DHTRPCRequestProbes {
         probe("thirty-closer-nodes", "DHT-38", needs: ["query"]) { dht in
             let first = try dht.context.tester()
             let others = try (0..<30).map { _ in try dht.context.tester() }
-            let node = try dht.bootstrapper(knows: [first.endpoint])
-            let (reply, asked) = try dht.serve([first] + others, during: "query", ["node": node.handle, "number": 3, "target": text(topic)]) {
+            let node = try dht.bootstrapper(knows: [first])
+            let (reply, asked) = try dht.serve(
+                [first] + others, during: "query", ["node": node.handle, "number": 3, "target": text(topic)]
+            ) {
                 DHTProbing.plainAnswer($0, closerNodes: $0.tester === first && !$0.request.isInternal ? others.map(\.endpoint) : [])
             }
             dht.exam.require("nodes named are visited", asked.contains { $0.tester !== first && !$0.request.isInternal }, "no request")
@@ -120,7 +124,7 @@ enum DHTRPCRequestProbes {
         },
         probe("own-address", "DHT-40", needs: ["query"]) { dht in
             let tester = try dht.context.tester()
-            let node = try dht.bootstrapper(knows: [tester.endpoint])
+            let node = try dht.bootstrapper(knows: [tester])
             let (reply, _) = try dht.serve([tester], during: "query", ["node": node.handle, "number": 3, "target": text(topic)]) {
                 DHTProbing.plainAnswer($0, closerNodes: [node.address])
             }
@@ -129,12 +133,14 @@ enum DHTRPCRequestProbes {
         },
         probe("commit", "DHT-41", needs: ["announce"]) { dht in
             let testers = try (0..<25).map { _ in try dht.context.tester() }
-            let node = try dht.bootstrapper(knows: testers.map(\.endpoint))
+            let node = try dht.bootstrapper(knows: testers)
             let (reply, asked) = try dht.serve(testers, during: "announce", ["node": node.handle, "topic": text(topic)]) {
                 DHTProbing.plainAnswer($0, closerNodes: $0.request.isInternal ? [] : testers.map(\.endpoint))
             }
             let closest = try reply.get()["closestNodes"]?.array?.compactMap(\.endpoint) ?? []
-            let nearest = testers.sorted { distance(DHTProbing.id($0), topic).lexicographicallyPrecedes(distance(DHTProbing.id($1), topic)) }
+            let nearest = testers.sorted {
+                distance(DHTProbing.id($0), topic).lexicographicallyPrecedes(distance(DHTProbing.id($1), topic))
+            }
             dht.exam.equal("closest", closest, nearest.prefix(20).map(\.endpoint))
             let commits = asked.filter { !$0.request.isInternal && $0.request.command == 4 }
             dht.exam.equal("commits", Set(commits.map(\.tester.endpoint)), Set(closest))
@@ -145,7 +151,7 @@ enum DHTRPCRequestProbes {
         },
         probe("commit-without-tokens", "DHT-42", needs: ["announce"]) { dht in
             let testers = try (0..<3).map { _ in try dht.context.tester() }
-            let node = try dht.bootstrapper(knows: testers.map(\.endpoint))
+            let node = try dht.bootstrapper(knows: testers)
             let (reply, asked) = try dht.serve(testers, during: "announce", ["node": node.handle, "topic": text(topic)]) {
                 DHTProbing.plainAnswer($0, withToken: false)
             }
@@ -155,7 +161,7 @@ enum DHTRPCRequestProbes {
         },
         probe("down-hints", "DHT-43", needs: ["findNode"]) { dht in
             let (first, second, dead) = (try dht.context.tester(), try dht.context.tester(), try dht.context.tester())
-            let node = try dht.bootstrapper(knows: [first.endpoint, second.endpoint])
+            let node = try dht.bootstrapper(knows: [first, second])
             let arguments: JSONObject = ["node": node.handle, "target": text(topic)]
             func answer(_ asked: DHTProbing.Asked) -> Response? {
                 asked.tester === dead
@@ -188,7 +194,8 @@ enum DHTRPCRequestProbes {
             ["bootstrap": .array(bootstrap), "ephemeral": false, "port": 0], served: [first, second], answer: reply)
         asked += try dht.serve([first, second], 3000, until: { _ in false }, answer: reply)
         if let thrown { throw thrown }
-        let (_, pinged) = try dht.serve([first, second], during: "ping", JSONObject(["node": node.handle]).at(first.endpoint), answer: reply)
+        let (_, pinged) = try dht.serve(
+            [first, second], during: "ping", JSONObject(["node": node.handle]).at(first.endpoint), answer: reply)
         return (node, asked, pinged.first { $0.request.isInternal && $0.request.command == 0 }, try dht.info(node))
     }
 

@@ -13,7 +13,8 @@ public struct Probe: Sendable {
     public let needs: [String]
     let run: @Sendable (ProbeContext) throws -> Void
 
-    init(_ layer: String, _ slug: String, _ requirements: [String], needs: [String], run: @escaping @Sendable (ProbeContext) throws -> Void) {
+    init(_ layer: String, _ slug: String, _ requirements: [String], needs: [String], run: @escaping @Sendable (ProbeContext) throws -> Void)
+    {
         id = "probe.\(layer).\(slug)"
         self.layer = layer
         self.requirements = requirements

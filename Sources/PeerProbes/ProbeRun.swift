@@ -78,10 +78,11 @@ public final class ProbeRun: @unchecked Sendable {
             } else {
                 result = attempt(probe, &peer)
             }
-            progress(lock.withLock {
-                results[index] = result
-                return results.count
-            })
+            progress(
+                lock.withLock {
+                    results[index] = result
+                    return results.count
+                })
         }
         peer?.stop()
     }
@@ -136,7 +137,9 @@ public final class ProbeRun: @unchecked Sendable {
             exam.report("error", expected: "none", actual: "\(error)")
         }
         if isBroken {
-            if let tail = peer?.standardErrorTail.suffix(3), !tail.isEmpty { reason += "; its last words: " + tail.joined(separator: " | ") }
+            if let tail = peer?.standardErrorTail.suffix(3), !tail.isEmpty {
+                reason += "; its last words: " + tail.joined(separator: " | ")
+            }
             peer?.stop()
             peer = nil
         }

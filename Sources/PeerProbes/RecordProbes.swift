@@ -18,12 +18,12 @@ enum RecordProbes {
 
     private static let asking: [Probe] = [
         probe("find-peer-unknown", "HDHT-3") { it in
-            let known = Endpoint(.v4(0x7f00_0009), 40_001)
+            let known = try it.dht.context.tester()
             let node = try it.dht.bootstrapper(knows: [known])
             let response = try it.expect("FIND_PEER", it.ask(node, .findPeer, target: it.topic))
             it.exam.equal("error", response.error, 0)
             it.exam.require("token", response.token != nil, "none")
-            it.exam.equal("closerNodes", response.closerNodes, [known])
+            it.exam.equal("closerNodes", response.closerNodes, [known.endpoint])
             it.exam.require("value", response.value == nil, "present")
         },
         probe("find-peer-without-target", "HDHT-4") { it in
@@ -31,12 +31,13 @@ enum RecordProbes {
             try it.expectSilence("FIND_PEER", node, .findPeer, target: nil)
         },
         probe("ephemeral-node", "HDHT-5") { it in
-            let known = Endpoint(.v4(0x7f00_0009), 40_001)
-            let node = try it.dht.start(["bootstrap": [], "ephemeral": true, "port": 0, "nodes": [.endpoint(known)]])
+            let known = try it.dht.context.tester()
+            let node = try it.dht.start(["bootstrap": [], "ephemeral": true, "port": 0])
+            try it.dht.introduce([known], to: node)
             for command in [HyperDHTCommand.findPeer, .lookup, .mutablePut, .immutablePut] {
                 let response = try it.expect(command.description, it.ask(node, command, target: it.topic, value: [1, 2, 3]))
                 it.exam.equal("\(command) error", response.error, 1)
-                it.exam.equal("\(command) closerNodes", response.closerNodes, [known])
+                it.exam.equal("\(command) closerNodes", response.closerNodes, [known.endpoint])
                 it.exam.require("\(command) token", response.token == nil, "present")
             }
         },

@@ -141,7 +141,7 @@ final class RecordProbing {
         _ command: String, _ arguments: JSONObject, number: UInt64, value: (Int, DHTProbing.Asked) -> [UInt8]
     ) throws -> JSON {
         let testers = try (0..<3).map { _ in try dht.context.tester() }
-        let node = try dht.bootstrapper(knows: testers.map(\.endpoint))
+        let node = try dht.bootstrapper(knows: testers)
         let (reply, asked) = try dht.serve(testers, during: command, arguments.with("node", node.handle)) { asked in
             var response = DHTProbing.plainAnswer(asked)
             if !asked.request.isInternal, asked.request.command == number, let index = testers.firstIndex(where: { $0 === asked.tester }) {

@@ -19,7 +19,8 @@ struct ProbeCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "How to start the peer: \"node harness/node/peer.mjs --node-modules DIR\". The words are split at spaces.", valueName: "command"))
+            "How to start the peer: \"node harness/node/peer.mjs --node-modules DIR\". The words are split at spaces.", valueName: "command"
+        ))
     var peer: String
 
     @Option(help: ArgumentHelp("Only these layers, separated by commas: \(Layers.all.joined(separator: ", ")).", valueName: "a,b"))
@@ -118,7 +119,8 @@ struct ProbeReport {
             let failed = rows.count { $0.verdict.isFailed } - deviating
             let passed = rows.count { $0.verdict.isPassed }
             lines.append(
-                padded(layer, 16) + [passed, deviating, failed, rows.count - passed - failed - deviating, rows.count].map { right($0) }.joined())
+                padded(layer, 16)
+                    + [passed, deviating, failed, rows.count - passed - failed - deviating, rows.count].map { right($0) }.joined())
         }
         lines.append("")
         lines.append(padded("requirements", 16) + ["passed", "failed", "not run", "total", "score"].map { right($0) }.joined())
