@@ -68,21 +68,21 @@ let package = Package(
         floor("SecretStream", ["SansIO", "CompactEncoding", "HyperCrypto", "Noise"]),
         floor("Protomux", ["SansIO", "CompactEncoding"]),
         floor("BlindRelay", ["SansIO", "CompactEncoding", "HyperCrypto", "Protomux"]),
-        floor("UDX", ["SansIO", "CompactEncoding", .product(name: "Collections", package: "swift-collections")]),
+        floor("UDX", ["SansIO", "CompactEncoding", .product(name: "OrderedCollections", package: "swift-collections")]),
         floor(
             "DHTRPC",
-            ["SansIO", "CompactEncoding", "HyperCrypto", .product(name: "Collections", package: "swift-collections")]),
+            ["SansIO", "CompactEncoding", "HyperCrypto"]),
         floor(
             "HyperDHT",
             [
                 "SansIO", "CompactEncoding", "HyperCrypto", "Noise", "SecretStream", "Protomux", "BlindRelay", "UDX",
-                "DHTRPC", .product(name: "Collections", package: "swift-collections"),
+                "DHTRPC", .product(name: "HeapModule", package: "swift-collections"),
             ]),
         floor(
             "HyperswarmCore",
             [
                 "SansIO", "CompactEncoding", "HyperCrypto", "HyperDHT", "SecretStream",
-                .product(name: "Collections", package: "swift-collections"),
+                .product(name: "OrderedCollections", package: "swift-collections"),
             ]),
         floor("KeyLog", ["SansIO", "CompactEncoding", "StrictJSON"]),
 
@@ -120,7 +120,10 @@ let package = Package(
         floor("SwarmChecks", ["Conformance", "HyperswarmCore", "HyperDHT", "NetworkSimulator"]),
         floor(
             "LivePeers",
-            ["Conformance", "TraceChecks", "Dissection", "PacketCapture", "KeyLog", "HyperCrypto", "CompactEncoding", "SansIO", "StrictJSON"]),
+            [
+                "Conformance", "TraceChecks", "Dissection", "PacketCapture", "KeyLog", "HyperCrypto", "CompactEncoding", "SansIO",
+                "StrictJSON",
+            ]),
         floor("Simulations", ["SansIO", "NetworkSimulator", "UDX"]),
         floor(
             "TraceChecks",
@@ -132,7 +135,8 @@ let package = Package(
         floor(
             "PeerProbes",
             [
-                "Conformance", "LivePeers", "UDXChecks", "SansIO", "CompactEncoding", "HyperCrypto", "StrictJSON", "UDX", "DHTRPC", "HyperDHT",
+                "Conformance", "LivePeers", "UDXChecks", "SansIO", "CompactEncoding", "HyperCrypto", "StrictJSON", "UDX", "DHTRPC",
+                "HyperDHT",
                 "Noise", "SecretStream", "Protomux",
             ]),
         floor("Fuzzing", ["SansIO", "CompactEncoding", "UDX", "DHTRPC", "HyperDHT", "Noise", "SecretStream", "Protomux", "BlindRelay"]),
@@ -142,7 +146,8 @@ let package = Package(
             name: "hyperconform",
             dependencies: [
                 "Conformance", "ConformanceReports", "EncryptionChecks", "UDXChecks", "DHTChecks", "SwarmChecks",
-                "TraceChecks", "Dissection", "PacketCapture", "NetworkSimulator", "Simulations", "LivePeers", "PeerProbes", "UDX", "SansIO", "Hyperswarm",
+                "TraceChecks", "Dissection", "PacketCapture", "NetworkSimulator", "Simulations", "LivePeers", "PeerProbes", "UDX", "SansIO",
+                "Hyperswarm",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

@@ -10,12 +10,18 @@ public struct KeyPair: Hashable, Sendable {
 
     /// Derives the pair from a 32-byte seed; nil for another length. HDHT-1.
     public init?(seed: [UInt8]) {
-        guard seed.count == 32 else { return nil }
-        let seed = Mutation.hyperDHT(1).isActive ? Blake2b.hash256(seed).bytes : seed
+        guard let seed = Bytes32(seed) else { return nil }
+        self.init(seed: seed)
+    }
+
+    /// Derives the pair from a seed. HDHT-1.
+    public init(seed: Bytes32) {
+        let seed = Mutation.hyperDHT(1).isActive ? Blake2b.hash256(seed.bytes) : seed
         var publicKey = [UInt8](repeating: 0, count: 32)
         var secretKey = [UInt8](repeating: 0, count: 64)
-        guard crypto_sign_seed_keypair(&publicKey, &secretKey, seed) == 0, let key = Bytes32(publicKey) else { return nil }
-        self.publicKey = key
+        // Every 32 bytes are a seed: libsodium's result is always 0.
+        _ = crypto_sign_seed_keypair(&publicKey, &secretKey, seed.bytes)
+        self.publicKey = Bytes32(publicKey) ?? .zero
         self.secretKey = secretKey
     }
 

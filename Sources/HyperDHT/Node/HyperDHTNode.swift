@@ -79,6 +79,11 @@ public final class HyperDHTNode {
         case destroyed
     }
 
+    private static func drawKeyPair(_ entropy: any Entropy) -> KeyPair {
+        let drawn = entropy.bytes(32, for: EntropyLabel(.keyPair))
+        return KeyPair(seed: Bytes32(drawn) ?? Blake2b.hash256(drawn))
+    }
+
     public init(config: HyperDHTConfig, entropy: any Entropy, at now: Instant) {
         self.config = config
         self.entropy = entropy
@@ -86,10 +91,7 @@ public final class HyperDHTNode {
         start0 = now
         rpc = DHTRPCNode(config: config.rpc, entropy: entropy, at: now)
         udx = UDXInstance(entropy: entropy, limits: config.streams)
-        guard let keyPair = config.defaultKeyPair ?? KeyPair(seed: entropy.bytes(32, for: EntropyLabel(.keyPair))) else {
-            preconditionFailure("an Entropy must return as many bytes as it was asked for")
-        }
-        defaultKeyPair = keyPair
+        defaultKeyPair = config.defaultKeyPair ?? HyperDHTNode.drawKeyPair(entropy)
         routes = RouteTable(maxSize: config.limits.stores.maxSize, maxAge: config.limits.stores.maxAge, now: now)
         storeDue = routes.nextWakeUp
         relayCache = TwoGenerationCache(maxSize: config.limits.rememberedRelays, maxAge: .zero, now: now)

@@ -1,4 +1,4 @@
-import Collections
+import HeapModule
 import SansIO
 
 /// Deadlines with a purpose; equal ones fire in the order in which they were set. Cancelling is cheap: a cancelled timer fires nothing.
