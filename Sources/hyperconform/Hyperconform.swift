@@ -19,7 +19,7 @@ struct Hyperconform: AsyncParsableCommand {
             RunCommand.self, VectorsCommand.self, ReplayCommand.self, MutantsCommand.self, ExplainCommand.self, GateCommand.self,
             ReportCommand.self,
             PcapCommand.self, CaptureCommand.self, FlipsCommand.self, SimulateCommand.self, ProbeCommand.self,
-            LiveCommand.self, MatrixCommand.self, DriftCommand.self, NodeCommand.self, WorkerCommand.self,
+            LiveCommand.self, MatrixCommand.self, NATLabCommand.self, DriftCommand.self, NodeCommand.self, WorkerCommand.self,
         ],
         defaultSubcommand: nil)
 
