@@ -1,10 +1,7 @@
 import Conformance
 import Foundation
-import HyperCrypto
-import CompactEncoding
 import PacketCapture
 import StrictJSON
-import TraceChecks
 
 /// Runs one cell of the NAT lab: makes it, lets the client dial the server, captures on the public side and on both hosts, judges, removes it.
 public struct NATLabRun: Sendable {
@@ -115,12 +112,10 @@ public struct NATLabRun: Sendable {
         captures = []
         try NATLabBundle.write(lab, script, "\(first.name) and \(second.name)", isOK: verdict.isPassed, to: place)
         let bundle = try TraceBundle(path: place, name: "nat-\(cell.name)")
-        let audit = TraceAudit(bundle)
-        for finding in audit.findings.prefix(8) { reasons.append(finding.description) }
-        if audit.findings.count > 8 { reasons.append("and \(audit.findings.count - 8) more findings in the public capture") }
-        if verdict.isPassed, !audit.findings.isEmpty { verdict = .deviates }
-        return outcome(
-            verdict, story, reasons, bundle.capture.packets.count,
-            script.comparisons + audit.report.comparisons.values.reduce(0, +))
+        let evidence = NATLabEvidence(lab, bundle)
+        reasons += evidence.reasons
+        if verdict.isPassed, !evidence.reasons.isEmpty { verdict = .deviates }
+        if !evidence.notJudged.isEmpty { story += " (not judged on the public side: \(evidence.notJudged.joined(separator: "; ")))" }
+        return outcome(verdict, story, reasons, bundle.capture.packets.count, script.comparisons + evidence.comparisons)
     }
 }
