@@ -75,7 +75,7 @@ public final class DatagramSocket {
 
     /// Bytes of a received datagram that are kept: the reference's buffer.
     static let receiveSlot = 2048
-    /// Limits of segmentation that the kernel keeps on every path (traps.md): 64 segments, 60 000 bytes.
+    /// Limits of segmentation that the kernel keeps on every path: 64 segments, 60 000 bytes.
     private static let segmentLimit = 64
     private static let segmentBytes = 60_000
 
