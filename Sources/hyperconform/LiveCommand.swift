@@ -7,17 +7,7 @@ import StrictJSON
 
 /// What `live` and `matrix` share.
 struct PeerOptions: ParsableArguments {
-    @Option(
-        name: .customLong("node-modules"),
-        help: ArgumentHelp(
-            "Folder with the npm packages for the built-in peer \"node\"; by default harness/node/node_modules.", valueName: "dir"))
-    var nodeModules: String?
-
-    @Option(
-        name: .customLong("define"),
-        help: ArgumentHelp(
-            "A peer of your own: a name and the command that starts it. May be given more than once.", valueName: "name=command"))
-    var definitions: [String] = []
+    @OptionGroup var peers: PeerNames
 
     @Option(help: ArgumentHelp("Only these scenarios, separated by commas.", valueName: "a,b"))
     var scenario: String?
@@ -27,33 +17,6 @@ struct PeerOptions: ParsableArguments {
 
     @Option(help: "table for people, json for programs.")
     var format: OutputFormat = .table
-
-    func command(_ name: String) throws -> PeerCommand {
-        for definition in definitions {
-            guard let equals = definition.firstIndex(of: "=") else {
-                throw ValidationError("--define wants name=command, not \(definition)")
-            }
-            if definition[..<equals] == name {
-                return PeerCommand(name: name, words: definition[definition.index(after: equals)...].split(separator: " ").map(String.init))
-            }
-        }
-        switch name {
-        case "swift":
-            let own = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
-            let path = own.appendingPathComponent("hyperconform-peer").path
-            guard FileManager.default.isExecutableFile(atPath: path) else {
-                throw CorpusError("build it with: swift build --product hyperconform-peer", file: path)
-            }
-            return PeerCommand(name: name, words: [path])
-        case "node":
-            guard let root = Corpus.find()?.root else {
-                throw CorpusError("run this inside a checkout: it needs harness/node", file: "harness/node/peer.mjs")
-            }
-            return PeerCommand(
-                name: name, words: ["node", "\(root)/harness/node/peer.mjs"] + (nodeModules.map { ["--node-modules", $0] } ?? []))
-        default: throw ValidationError("no peer \"\(name)\": swift, node, or one that --define names")
-        }
-    }
 
     func scenarios() throws -> [Scenario] {
         guard let scenario else { return Scenario.all }
@@ -122,7 +85,7 @@ struct LiveCommand: ParsableCommand {
     @OptionGroup var options: PeerOptions
 
     func run() throws {
-        let (a, b) = (try options.command(first), try options.command(second))
+        let (a, b) = (try options.peers.command(first), try options.peers.command(second))
         let scenarios = try options.scenarios()
         options.isolate()
         var outcomes: [LiveCell.Outcome] = []
@@ -148,7 +111,7 @@ struct MatrixCommand: ParsableCommand {
     @OptionGroup var options: PeerOptions
 
     func run() throws {
-        let commands = try peers.split(separator: ",").map { try options.command(String($0)) }
+        let commands = try peers.split(separator: ",").map { try options.peers.command(String($0)) }
         let scenarios = try options.scenarios()
         options.isolate()
         var outcomes: [LiveCell.Outcome] = []

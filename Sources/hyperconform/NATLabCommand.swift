@@ -17,13 +17,7 @@ struct NATLabCommand: ParsableCommand {
     @Option(help: "Who listens: swift, node, or a defined one.") var first = "swift"
     @Option(help: "Who dials: swift, node, or a defined one.") var second = "swift"
     @Option(help: "Who runs the public nodes: swift, node, or a defined one.") var network = "swift"
-    @Option(
-        name: .customLong("node-modules"),
-        help: ArgumentHelp("Folder with the npm packages for the built-in peer \"node\".", valueName: "dir")) var nodeModules: String?
-    @Option(
-        name: .customLong("define"),
-        help: ArgumentHelp("A peer of your own: a name and the command that starts it.", valueName: "name=command"))
-    var definitions: [String] = []
+    @OptionGroup var peers: PeerNames
     @Option(help: ArgumentHelp("Where captures, key logs and events of each cell are kept.", valueName: "dir")) var keep = "natlab-results"
     @Option(help: "table for people, json for programs.") var format: OutputFormat = .table
 
@@ -38,9 +32,6 @@ struct NATLabCommand: ParsableCommand {
     }
 
     func run() throws {
-        var peers = try PeerOptions.parse([])
-        peers.nodeModules = nodeModules
-        peers.definitions = definitions
         let (a, b, dht) = (try peers.command(first), try peers.command(second), try peers.command(network))
         let cells = try cells()
         let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().path

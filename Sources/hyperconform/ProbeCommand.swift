@@ -19,9 +19,12 @@ struct ProbeCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "How to start the peer: \"node harness/node/peer.mjs --node-modules DIR\". The words are split at spaces.", valueName: "command"
+            "swift, node, one that --define names, or the command that starts it: \"python3 my_peer.py\". The words are split at spaces.",
+            valueName: "peer"
         ))
     var peer: String
+
+    @OptionGroup var names: PeerNames
 
     @Option(help: ArgumentHelp("Only these layers, separated by commas: \(Layers.all.joined(separator: ", ")).", valueName: "a,b"))
     var layer: String?
@@ -66,7 +69,7 @@ struct ProbeCommand: AsyncParsableCommand {
         guard !probes.isEmpty else { throw ValidationError("no such check; their ids begin with probe.LAYER.") }
         let digest = try corpus.digest()
         let run = try ProbeRun(
-            command: peer.split(separator: " ").map(String.init), name: name, corpus: corpus, catalogue: catalogue, seed: seed,
+            command: names.commandOrWords(peer).words, name: name, corpus: corpus, catalogue: catalogue, seed: seed,
             processes: processes)
         let progress = ProbeProgress(total: probes.count)
         let checks = run.run(probes) { progress.update($0) }
