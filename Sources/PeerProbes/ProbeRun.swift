@@ -145,6 +145,8 @@ public final class ProbeRun: @unchecked Sendable {
         } catch is TakesNonsense {
             verdict = .fails
             exam.report("contract", expected: "unsupported", actual: "it takes the nonsense command \"frobnicate\" for a real one")
+        } catch let deviation as PeerDeviation {
+            exam.report(deviation.field, expected: deviation.expected, actual: deviation.actual)
         } catch let error as ProbeError {
             (verdict, reason) = (.harnessError, error.description)
         } catch let error as CorpusError {

@@ -45,7 +45,9 @@ final class SecretTester {
             if !machine.isOpen { try flush() }
             try read(20)
         }
-        guard machine.isOpen else { throw ProbeError("no handshake: \(events)") }
+        guard machine.isOpen else {
+            throw PeerDeviation("handshake", expected: "complete", actual: events.isEmpty ? "nothing for 8 seconds" : "\(events)")
+        }
         take()
         if sendsHeader { try flush() } else if frames.count > 1 { try send(frames.removeFirst()) }
         if sendsHeader { try adopt() }

@@ -115,3 +115,16 @@ public struct ProbeError: Error, Sendable, CustomStringConvertible {
     public let description: String
     public init(_ description: String) { self.description = description }
 }
+
+/// What a peer did that left the tester nothing to go on with: a finding against the peer, not a fault of the harness.
+struct PeerDeviation: Error {
+    let field: String
+    let expected: String
+    let actual: String
+
+    init(_ field: String, expected: String, actual: String) {
+        self.field = field
+        self.expected = expected
+        self.actual = actual
+    }
+}
