@@ -6,31 +6,34 @@ import StrictJSON
 
 /// Protomux on a stand-alone secret-stream: every message of the tester is written byte by byte.
 enum ProtomuxProbes {
-    private static func probe(_ slug: String, _ requirements: [String], _ run: @escaping @Sendable (ProbeContext) throws -> Void) -> Probe {
-        Probe("protomux", slug, requirements, needs: ["secretStream.listen", "channel.open", "channel.send", "channel.close"], run: run)
+    static func probe(
+        _ slug: String, _ requirements: [String], needs: [String] = [], _ run: @escaping @Sendable (ProbeContext) throws -> Void
+    ) -> Probe {
+        let channels = ["secretStream.listen", "channel.open", "channel.send", "channel.close"]
+        return Probe("protomux", slug, requirements, needs: channels + needs, run: run)
     }
 
-    static let probes: [Probe] = opening + data + malformed + closing
+    static let probes: [Probe] = opening + data + sending + malformed + closing
 
     /// Bytes that a channel's name takes: a length and ASCII.
     private static func text(_ name: String) -> [UInt8] { [UInt8(name.utf8.count)] + Array(name.utf8) }
 
-    private static func open(_ id: UInt8, _ name: String, channel: [UInt8] = [], handshake: [UInt8] = []) -> [UInt8] {
+    static func open(_ id: UInt8, _ name: String, channel: [UInt8] = [], handshake: [UInt8] = []) -> [UInt8] {
         [0, 1, id] + text(name) + [UInt8(channel.count)] + channel + handshake
     }
 
-    private static func channels(_ names: [String], handshake: JSON = .null, id: JSON = .null, messages: Int = 4) -> JSON {
+    static func channels(_ names: [String], handshake: JSON = .null, id: JSON = .null, messages: Int = 4) -> JSON {
         .array(names.map { ["protocol": .string($0), "channelId": id, "handshake": handshake, "messages": .integer(messages)] })
     }
 
     /// A tester, and the handle of the channel that the peer opened at once.
-    private static func meet(_ context: ProbeContext, _ channels: JSON) throws -> (tester: SecretTester, channel: JSON) {
+    static func meet(_ context: ProbeContext, _ channels: JSON) throws -> (tester: SecretTester, channel: JSON) {
         let tester = try SecretTester(context, receive: "protomux", channels: channels)
         let event = try context.peer.event("channel", seconds: 5) { $0["stream"] == tester.stream }
         return (tester, try event.handle("channel"))
     }
 
-    private static func says(_ context: ProbeContext, _ tester: SecretTester, _ field: String, _ wanted: [[UInt8]]) throws {
+    static func says(_ context: ProbeContext, _ tester: SecretTester, _ field: String, _ wanted: [[UInt8]]) throws {
         try tester.read(2500, until: { tester.messages.count >= wanted.count })
         context.exam.equal(field, tester.messages.prefix(wanted.count).map { Hex.encode($0) }, wanted.map { Hex.encode($0) })
     }
@@ -45,7 +48,7 @@ enum ProtomuxProbes {
         return result
     }
 
-    private static func opens(_ context: ProbeContext, _ channel: JSON, within seconds: Double = 3) -> JSON? {
+    static func opens(_ context: ProbeContext, _ channel: JSON, within seconds: Double = 3) -> JSON? {
         try? context.peer.event("channelOpen", seconds: seconds, where: { $0["channel"] == channel })
     }
 
