@@ -114,8 +114,8 @@ let package = Package(
         floor(
             "DHTChecks",
             [
-                "Conformance", "DHTRPC", "HyperDHT", "HyperCrypto", "CompactEncoding", "NetworkSimulator", "UDX", "Noise", "Protomux",
-                "BlindRelay", "PacketCapture", "KeyLog", "StrictJSON",
+                "Conformance", "DHTRPC", "HyperDHT", "HyperCrypto", "CompactEncoding", "NetworkSimulator", "Simulations", "UDX", "Noise",
+                "Protomux", "BlindRelay", "PacketCapture", "KeyLog", "StrictJSON",
             ]),
         floor("SwarmChecks", ["Conformance", "HyperswarmCore", "HyperDHT", "NetworkSimulator"]),
         floor(
@@ -124,7 +124,7 @@ let package = Package(
                 "Conformance", "TraceChecks", "Dissection", "PacketCapture", "KeyLog", "HyperCrypto", "CompactEncoding", "SansIO",
                 "StrictJSON",
             ]),
-        floor("Simulations", ["SansIO", "NetworkSimulator", "UDX"]),
+        floor("Simulations", ["SansIO", "NetworkSimulator", "UDX", "CompactEncoding", "HyperCrypto", "DHTRPC", "HyperDHT"]),
         floor(
             "TraceChecks",
             [

@@ -21,6 +21,10 @@ public struct Bytes32: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// nil unless there are exactly 32 bytes.
     @inlinable public init?(_ bytes: some Collection<UInt8>) {
         guard bytes.count == 32 else { return nil }
+        if let array = bytes as? [UInt8] {
+            self.init(array, at: 0)
+            return
+        }
         var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
         var index = 0
         for byte in bytes {
@@ -35,14 +39,20 @@ public struct Bytes32: Hashable, Comparable, Sendable, CustomStringConvertible {
         self.init(words.0, words.1, words.2, words.3)
     }
 
-    init(unchecked bytes: [UInt8], at offset: Int) {
-        func word(_ at: Int) -> UInt64 {
-            var value: UInt64 = 0
-            for index in at..<at + 8 { value = value << 8 | UInt64(bytes[index]) }
-            return value
+    /// The 32 bytes from `offset` on; zero if they are not all there.
+    @usableFromInline init(_ bytes: [UInt8], at offset: Int) {
+        guard offset >= 0, offset <= bytes.count - 32 else {
+            self = .zero
+            return
         }
-        self.init(word(offset), word(offset + 8), word(offset + 16), word(offset + 24))
+        self = bytes.withUnsafeBytes { buffer in
+            func word(_ at: Int) -> UInt64 { UInt64(bigEndian: buffer.loadUnaligned(fromByteOffset: offset + at, as: UInt64.self)) }
+            return Bytes32(word(0), word(8), word(16), word(24))
+        }
     }
+
+    /// The first eight bytes as a number: ids of one table nearly always differ there.
+    @inlinable public var leadingWord: UInt64 { word0 }
 
     public var bytes: [UInt8] {
         var result: [UInt8] = []
@@ -53,18 +63,7 @@ public struct Bytes32: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     /// Appends the 32 bytes.
     public func append(to output: inout [UInt8]) {
-        Bytes32.append(word0, to: &output)
-        Bytes32.append(word1, to: &output)
-        Bytes32.append(word2, to: &output)
-        Bytes32.append(word3, to: &output)
-    }
-
-    private static func append(_ word: UInt64, to output: inout [UInt8]) {
-        var shift: UInt64 = 64
-        while shift > 0 {
-            shift -= 8
-            output.append(UInt8(truncatingIfNeeded: word >> shift))
-        }
+        withUnsafeBytes(of: (word0.bigEndian, word1.bigEndian, word2.bigEndian, word3.bigEndian)) { output.append(contentsOf: $0) }
     }
 
     @inlinable public static func < (a: Bytes32, b: Bytes32) -> Bool {

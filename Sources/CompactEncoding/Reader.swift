@@ -250,7 +250,7 @@ public struct Reader {
         try need(32, field)
         offset += 32
         note(field, from: at, .bytes)
-        return Bytes32(unchecked: bytes, at: at)
+        return Bytes32(bytes, at: at)
     }
 
     /// A length, then that many bytes.
@@ -308,10 +308,39 @@ public struct Reader {
     /// Host (4 bytes), then port (little-endian).
     public mutating func ipv4Address(_ field: StaticString) throws(DecodingFailure) -> Endpoint {
         let at = offset
+        if recorder == nil, end - offset >= 6 {
+            offset += 6
+            return bytes.withUnsafeBytes { Reader.endpoint($0, at) }
+        }
         let host = try hostV4(field)
         let value = Endpoint(host, UInt16(truncatingIfNeeded: try littleEndian(2, field)))
         note(field, from: at, .endpoint(value))
         return value
+    }
+
+    /// A count, then that many IPv4 addresses.
+    public mutating func ipv4Addresses(_ field: StaticString, item: StaticString) throws(DecodingFailure) -> [Endpoint] {
+        let at = offset
+        // The short way of `array`: short lists that are there in full, and nobody records them.
+        if recorder == nil, offset < end, bytes[offset] < 0xfd, end - offset - 1 >= 6 * Int(bytes[offset]) {
+            let count = Int(bytes[at])
+            offset += 1 + 6 * count
+            return bytes.withUnsafeBytes { buffer in
+                [Endpoint](unsafeUninitializedCapacity: count) { output, initialised in
+                    for index in 0..<count { output.initializeElement(at: index, to: Reader.endpoint(buffer, at + 1 + 6 * index)) }
+                    initialised = count
+                }
+            }
+        }
+        return try array(field) { (reader: inout Reader) throws(DecodingFailure) in try reader.ipv4Address(item) }
+    }
+
+    /// Six bytes that are there.
+    @inline(__always)
+    private static func endpoint(_ buffer: UnsafeRawBufferPointer, _ at: Int) -> Endpoint {
+        Endpoint(
+            .v4(UInt32(bigEndian: buffer.loadUnaligned(fromByteOffset: at, as: UInt32.self))),
+            UInt16(littleEndian: buffer.loadUnaligned(fromByteOffset: at + 4, as: UInt16.self)))
     }
 
     /// Host (16 bytes), then port (little-endian).

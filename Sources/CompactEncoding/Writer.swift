@@ -87,10 +87,21 @@ public struct Writer {
     }
 
     /// The host's octets in printed order (4 for IPv4, 16 for IPv6).
-    public mutating func host(_ value: IPAddress) { bytes.append(contentsOf: value.octets) }
+    public mutating func host(_ value: IPAddress) {
+        switch value {
+        case .v4(let host): withUnsafeBytes(of: host.bigEndian) { bytes.append(contentsOf: $0) }
+        case .v6(let high, let low): withUnsafeBytes(of: (high.bigEndian, low.bigEndian)) { bytes.append(contentsOf: $0) }
+        }
+    }
 
     /// Host, then port (little-endian): 6 bytes for IPv4, 18 for IPv6.
     public mutating func address(_ value: Endpoint) {
+        if case .v4(let host) = value.address {
+            // The low six bytes of one little-endian word.
+            let word = UInt64(host.byteSwapped) | UInt64(value.port) << 32
+            withUnsafeBytes(of: word.littleEndian) { bytes.append(contentsOf: $0.prefix(6)) }
+            return
+        }
         host(value.address)
         uint16(value.port)
     }

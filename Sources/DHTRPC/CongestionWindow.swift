@@ -7,7 +7,7 @@ struct CongestionWindow {
     static let limit = 160
     static let drainInterval = Interval.milliseconds(750)
 
-    private var counts = [Int](repeating: 0, count: CongestionWindow.slots)
+    private var counts = SIMD4<Int>(repeating: 0)
     private var current = 0
     private(set) var total = 0
 

@@ -101,7 +101,7 @@ extension DHTRPCNode {
         let number = takeNumber()
         delayedPings[number] = DelayedPing(request: request)
         delayedPingsByHost[host, default: 0] += 1
-        timers.set(.delayedPing, number, due: now + .milliseconds(Int64(delay)))
+        timers.setDelayedPing(number, due: now + .milliseconds(Int64(delay)))
     }
 
     func delayedPingDue(_ number: UInt64) {
@@ -156,7 +156,7 @@ extension DHTRPCNode {
         }
         response.error = error
         response.value = value.flatMap { $0.isEmpty ? nil : $0 }
-        var writer = Writer(capacity: 96 + 6 * response.closerNodes.count + (value?.count ?? 0))
+        var writer = Writer(capacity: 88 + 6 * response.closerNodes.count + (value?.count ?? 0))
         response.encode(to: &writer)
         send(writer.bytes, to: destination, on: socket)
     }

@@ -118,12 +118,11 @@ extension DHTRPCNode {
         let before = life
         // Nothing that ends now may start something new.
         life = .destroyed
-        for number in requests.keys.sorted() {
-            guard let request = requests[number] else { continue }
-            end(number)
+        for request in requestsInOrder {
+            end(request)
             switch request.purpose {
-            case .owner, .check, .swap: failed(number, request.purpose, request.to, failure)
-            case .query(let id): queries[id]?.removeInFlight(number)
+            case .owner, .check, .swap: failed(request, failure)
+            case .query(let id): queries[id]?.removeInFlight(request)
             default: break
             }
         }

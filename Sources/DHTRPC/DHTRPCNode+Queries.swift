@@ -46,7 +46,7 @@ extension DHTRPCNode {
         statistics.queriesTotal += 1
         statistics.queriesActive += 1
         refreshTicks = Ticks.refresh
-        for endpoint in options.nodes.reversed() { addPending(query, endpoint, NodeID.of(endpoint), from: nil) }
+        for endpoint in options.nodes.reversed() { addPending(query, endpoint, NodeID.of(endpoint)) }
         if options.onlyClosestNodes {
             query.fromTable = true
             open(query)
@@ -64,7 +64,7 @@ extension DHTRPCNode {
     /// Bootstrap nodes are known: the search begins. They lie on top and so are asked first.
     func bootstrapResolved(_ query: QueryID, _ nodes: [Endpoint]) {
         guard let query = queries[query], query.phase == .opening else { return }
-        for endpoint in nodes { addPending(query, endpoint, NodeID.of(endpoint), from: nil) }
+        for endpoint in nodes { addPending(query, endpoint, NodeID.of(endpoint)) }
         open(query)
     }
 
@@ -77,28 +77,35 @@ extension DHTRPCNode {
         guard query.pending.count < RoutingTable.k else { return }
         query.fromTable = true
         for node in table.closest(to: query.target, RoutingTable.k - query.pending.count) {
-            addPending(query, node.endpoint, node.id, from: nil)
+            addPending(query, node.endpoint, node.id)
         }
     }
 
     /// Remembers an address to ask. Returns false if it would not be among the twenty closest.
     @discardableResult
-    private func addPending(_ query: Query, _ endpoint: Endpoint, _ id: Bytes32, from referrer: Endpoint?) -> Bool {
+    private func addPending(_ query: Query, _ endpoint: Endpoint, _ id: Bytes32) -> Bool {
+        addPending(query, query.seen.find(endpoint), endpoint, id, from: nil)
+    }
+
+    /// `known`: where the query's addresses have this one.
+    @discardableResult
+    private func addPending(_ query: Query, _ known: Int?, _ endpoint: Endpoint, _ id: Bytes32, from reply: ReceivedResponse?) -> Bool {
+        let referrer = reply?.from
         let isCloser = query.isCloser(id)
-        switch query.seen[endpoint] {
+        switch known.map({ query.seen[$0].state }) {
         case .done: return isCloser
         case .down:
             if let referrer { sendDownHint(query, to: referrer, about: endpoint) }
             return isCloser
-        case .pending(var referrers):
-            if let referrer, referrers.count < RoutingTable.k {
-                referrers.append(referrer)
-                query.seen[endpoint] = .pending(referrers)
-            }
+        case .pending:
+            if let known, let referrer { query.seen.addReferral(known, from: referrer) }
             return isCloser
-        case nil:
-            guard isCloser, query.seen.count < config.limits.addressesPerQuery else { return false }
-            query.seen[endpoint] = .pending(referrer.map { [$0] } ?? [])
+        case .passedBy, nil:
+            guard known != nil || query.seen.count < config.limits.addressesPerQuery else { return false }
+            let index = known ?? query.seen.add(endpoint, id, .passedBy, distance: reply?.hops ?? 0)
+            guard isCloser else { return false }
+            query.seen.set(index, .pending)
+            if let referrer { query.seen.addReferral(index, from: referrer) }
             query.pending.append(Query.Candidate(id: id, endpoint: endpoint))
             return true
         }
@@ -134,8 +141,9 @@ extension DHTRPCNode {
         options.retries = Mutation.dhtRPC(33).isActive ? 3 : query.options.retries ?? config.queryRetries
         options.isForced = query.options.isForced
         options.session = query.options.session
-        let number = makeRequest(to: node.endpoint, command: query.command, options, for: .query(query.id))
-        if requests[number] != nil { query.inFlight.append(number) }
+        if let request = makeRequest(to: node.endpoint, command: query.command, options, for: .query(query.id)) {
+            query.inFlight.append(request)
+        }
     }
 
     /// A retransmission: the slow request gives its slot to another.
@@ -145,12 +153,14 @@ extension DHTRPCNode {
         pump(query)
     }
 
-    func queryAnswered(_ id: QueryID, _ number: UInt64, _ reply: ReceivedResponse, wasSlow: Bool) {
+    func queryAnswered(_ id: QueryID, _ request: OutgoingRequest, _ reply: ReceivedResponse) {
         guard let query = queries[id] else { return }
-        query.removeInFlight(number)
-        if wasSlow { query.slow -= 1 }
+        query.removeInFlight(request)
+        if request.isSlow { query.slow -= 1 }
         guard query.phase == .searching else { return }
-        query.seen[reply.from] = .done
+        var reply = reply
+        mark(query, reply.from, .done)
+        reply.hops = query.seen.find(reply.from).map { Int(query.seen[$0].distance) + 1 } ?? 1
         if reply.error == 0 { query.successes += 1 } else { query.errors += 1 }
         if query.fromTable || query.successes + query.errors >= query.concurrency { query.isSlowed = false }
         /// DHT-37: who answers with an error is not among the closest.
@@ -167,29 +177,38 @@ extension DHTRPCNode {
     private func follow(_ query: Query, _ reply: ReceivedResponse) {
         guard !query.options.onlyClosestNodes else { return }
         for endpoint in reply.closerNodes.prefix(config.limits.closerNodes) {
-            let id = NodeID.of(endpoint)
+            let known = query.seen.find(endpoint)
+            let id = known.map { query.seen[$0].id } ?? NodeID.of(endpoint)
             /// DHT-40: the own id is skipped.
             if id == table.id, !Mutation.dhtRPC(40).isActive { continue }
             guard mayContact(endpoint) else { continue }
-            if !addPending(query, endpoint, id, from: reply.from) { break }
+            if !addPending(query, known, endpoint, id, from: reply) { break }
         }
     }
 
-    func queryRequestFailed(_ id: QueryID, _ number: UInt64, _ destination: Endpoint, _ failure: RequestFailure, wasSlow: Bool) {
+    /// `request` is nil if it could not be made at all; that ends inside `pump`, which goes on by itself.
+    func queryRequestFailed(_ id: QueryID, _ request: OutgoingRequest?, _ failure: RequestFailure) {
         guard let query = queries[id] else { return }
-        // A request that could not be made at all ends inside `pump`, which goes on by itself.
-        let wasInFlight = query.removeInFlight(number)
-        if wasSlow { query.slow -= 1 }
+        let wasInFlight = request.map { query.removeInFlight($0) } ?? false
+        if request?.isSlow == true { query.slow -= 1 }
         guard query.phase == .searching else { return }
         query.errors += 1
         /// DHT-43: everybody who referred us to it is told.
-        if failure == .timeout {
-            if case .pending(let referrers)? = query.seen[destination] {
-                for referrer in referrers { sendDownHint(query, to: referrer, about: destination) }
+        if failure == .timeout, let destination = request?.to {
+            if let index = query.seen.find(destination), case .pending = query.seen[index].state {
+                for referrer in query.seen.referrers(of: index) { sendDownHint(query, to: referrer, about: destination) }
             }
-            query.seen[destination] = .down
+            mark(query, destination, .down)
         }
         if wasInFlight { pump(query) }
+    }
+
+    private func mark(_ query: Query, _ endpoint: Endpoint, _ state: QueryAddresses.State) {
+        if let index = query.seen.find(endpoint) {
+            query.seen.set(index, state)
+        } else {
+            _ = query.seen.add(endpoint, NodeID.of(endpoint), state, distance: 0)
+        }
     }
 
     // MARK: Down hints
@@ -205,8 +224,9 @@ extension DHTRPCNode {
         options.isInternal = true
         options.value = writer.bytes
         options.id = NodeID.of(referrer)
-        let number = makeRequest(to: referrer, command: InternalCommand.downHint.rawValue, options, for: .none)
-        if requests[number] != nil { query.hints.append(number) }
+        if let request = makeRequest(to: referrer, command: InternalCommand.downHint.rawValue, options, for: .none) {
+            query.hints.append(request)
+        }
     }
 
     // MARK: End
@@ -269,11 +289,9 @@ extension DHTRPCNode {
     func drop(_ id: QueryID) {
         guard let query = queries.removeValue(forKey: id) else { return }
         statistics.queriesActive -= 1
-        for number in query.inFlight + query.hints { end(number) }
+        for request in query.inFlight + query.hints { end(request) }
         if query.phase == .committing {
-            for (number, request) in requests.sorted(by: { $0.key < $1.key }) {
-                if case .commit(id) = request.purpose { end(number) }
-            }
+            for request in requestsInOrder { if case .commit(id) = request.purpose { end(request) } }
         }
     }
 }

@@ -15,7 +15,9 @@ extension DHTRPCNode {
     ///   - command: of the application, or an `InternalCommand` with `options.isInternal`.
     @discardableResult
     public func request(to destination: Endpoint, command: UInt64, options: RequestOptions = RequestOptions()) -> RequestID {
-        RequestID(number: makeRequest(to: destination, command: command, options, for: .owner))
+        let number = takeNumber() << 16
+        let request = makeRequest(number, to: destination, command: command, options, for: .owner)
+        return RequestID(number: request?.number ?? number)
     }
 
     /// PING. `padding` zero bytes travel as its value (experiments with the path MTU). DHT-34, DHT-35.
@@ -63,50 +65,65 @@ extension DHTRPCNode {
 
     /// Ends every request and query of the session; nothing is sent and nothing reported for them.
     public func cancel(_ session: SessionID) {
-        for number in requests.keys.sorted() where requests[number]?.session == session { end(number) }
+        for request in requestsInOrder where request.session == session { end(request) }
         for id in queries.keys.sorted() where queries[id]?.options.session == session { drop(id) }
     }
 
     /// Ends one request without a report.
     public func cancel(_ request: RequestID) {
-        if case .owner? = requests[request.number]?.purpose { end(request.number) }
+        guard let request = self.request(request.number), case .owner = request.purpose else { return }
+        end(request)
+    }
+
+    /// In the order of their making.
+    var requestsInOrder: [OutgoingRequest] { requests.values.sorted { $0.number < $1.number } }
+
+    /// The low 16 bits of a request's number are its transaction id.
+    private func request(_ number: UInt64) -> OutgoingRequest? {
+        guard let request = requests[UInt16(truncatingIfNeeded: number)], request.number == number else { return nil }
+        return request
     }
 
     // MARK: Making and sending
 
+    /// nil if it was refused: its failure has been reported.
     @discardableResult
     func makeRequest(
         to destination: Endpoint, command: UInt64, _ options: RequestOptions, for purpose: OutgoingRequest.Purpose
-    ) -> UInt64 {
-        let number = takeNumber()
+    ) -> OutgoingRequest? {
+        makeRequest(takeNumber() << 16, to: destination, command: command, options, for: purpose)
+    }
+
+    private func makeRequest(
+        _ bareNumber: UInt64, to destination: Endpoint, command: UInt64, _ options: RequestOptions, for purpose: OutgoingRequest.Purpose
+    ) -> OutgoingRequest? {
         if let failure = refusal(destination) {
-            failed(number, purpose, destination, failure)
-            return number
+            failed(bareNumber, purpose, failure)
+            return nil
         }
         let socket = options.socket ?? (life == .running ? outgoingSocket : nil)
         let tid = takeTransaction()
+        let value = options.value.flatMap { $0.isEmpty ? nil : $0 }
         let message = Request(
             tid: tid, to: destination, id: socket.flatMap(idOnWire), token: options.token, isInternal: options.isInternal, command: command,
-            target: options.target, value: options.value.flatMap { $0.isEmpty ? nil : $0 })
+            target: options.target, value: value)
         var retries = options.isForced ? 0 : options.retries ?? config.requestRetries
         /// DHT-35.
         if Mutation.dhtRPC(35).isActive, retries == 0 { retries = 1 }
         /// DHT-34: N retries are N + 1 datagrams.
         if Mutation.dhtRPC(34).isActive, options.retries == nil, retries > 0 { retries -= 1 }
-        var writer = Writer(capacity: 128 + (options.value?.count ?? 0))
+        var writer = Writer(capacity: 128 + (value?.count ?? 0))
         message.encode(to: &writer)
-        requests[number] = OutgoingRequest(
-            number: number, tid: tid, to: destination, toID: options.id, socket: socket,
-            isPingNAT: options.isInternal && command == InternalCommand.pingNAT.rawValue, payload: writer.bytes,
-            timeToLive: options.timeToLive, timeout: options.timeout ?? config.attemptTimeout, retries: max(0, retries),
-            isForced: options.isForced, endsOnForeignAnswer: options.endsOnForeignAnswer, created: now, session: options.session,
-            purpose: purpose)
-        numberByTransaction[tid] = number
+        let request = OutgoingRequest(
+            number: bareNumber | UInt64(tid), tid: tid, to: destination,
+            isPingNAT: options.isInternal && command == InternalCommand.pingNAT.rawValue, payload: writer.bytes, socket: socket,
+            timeout: options.timeout ?? config.attemptTimeout, retries: max(0, retries), options: options, created: now, purpose: purpose)
+        requests[tid] = request
         statistics.requestsTotal += 1
         statistics.requestsActive += 1
         if options.isInternal, command < UInt64(statistics.commands.count) { statistics.commands[Int(command)].sent += 1 }
-        attempt(number)
-        return number
+        attempt(request)
+        return request
     }
 
     private func refusal(_ destination: Endpoint) -> RequestFailure? {
@@ -125,28 +142,26 @@ extension DHTRPCNode {
             case .random: tid = UInt16(truncatingIfNeeded: entropy.uint32(for: EntropyLabel(.transactionID)))
             }
             // At most a quarter of all ids is in use (`NodeLimits.outstandingRequests`).
-            if numberByTransaction[tid] == nil { return tid }
+            if requests[tid] == nil { return tid }
         }
     }
 
     /// Sends now, or queues the request while the window is full.
-    private func attempt(_ number: UInt64) {
-        guard let request = requests[number] else { return }
-        if life == .running, request.isForced || !window.isFull { return sendNow(number) }
-        requests[number]?.isQueued = true
-        requests[number]?.deadline = .distantFuture
-        waiting.append(number)
+    private func attempt(_ request: OutgoingRequest) {
+        if life == .running, request.isForced || !window.isFull { return sendNow(request) }
+        request.isQueued = true
+        request.deadline = .distantFuture
+        waiting.append(request)
     }
 
-    private func sendNow(_ number: UInt64) {
-        guard var request = requests[number], let socket = request.socket ?? outgoingSocket else { return }
+    private func sendNow(_ request: OutgoingRequest) {
+        guard let socket = request.socket ?? outgoingSocket else { return }
         request.socket = socket
         request.isQueued = false
         request.sent += 1
         if request.sent > 1 { statistics.retries += 1 }
         request.deadline = now + request.timeout
-        requests[number] = request
-        timers.set(.request, number, due: request.deadline)
+        timers.set(request, due: request.deadline)
         window.sent()
         send(request.payload, to: request.to, on: socket, timeToLive: request.timeToLive)
     }
@@ -155,9 +170,9 @@ extension DHTRPCNode {
 
     func sendWaiting() {
         while hasWaiting, !window.isFull {
-            let number = waiting[waitingStart]
+            let request = waiting[waitingStart]
             waitingStart += 1
-            if requests[number]?.isQueued == true { sendNow(number) }
+            if request.isQueued { sendNow(request) }
         }
         if !hasWaiting {
             waiting = []
@@ -171,57 +186,59 @@ extension DHTRPCNode {
     // MARK: Ends
 
     /// An attempt got no answer in its time.
-    func attemptEnded(_ number: UInt64) {
-        guard var request = requests[number] else { return }
+    func attemptEnded(_ request: OutgoingRequest) {
         if case .query(let id) = request.purpose, !request.isSlow {
             request.isSlow = true
-            requests[number] = request
             becameSlow(id)
+            if request.isOver { return }
         }
         if request.sent <= request.retries {
-            requests[number]?.deadline = .distantFuture
-            attempt(number)
+            request.deadline = .distantFuture
+            attempt(request)
             return
         }
         statistics.timeouts += 1
-        end(number)
+        end(request)
         /// DHT-19: a node that does not answer is not in the table any longer.
         if let id = request.toID, !Mutation.dhtRPC(19).isActive { removeNode(id) }
-        failed(number, request.purpose, request.to, .timeout, wasSlow: request.isSlow)
+        failed(request, .timeout)
     }
 
     /// Forgets a request and gives its room back.
-    func end(_ number: UInt64) {
-        guard let request = requests.removeValue(forKey: number) else { return }
-        numberByTransaction[request.tid] = nil
+    func end(_ request: OutgoingRequest) {
+        guard !request.isOver else { return }
+        request.isOver = true
+        request.isQueued = false
+        request.deadline = .distantFuture
+        requests[request.tid] = nil
         statistics.requestsActive -= 1
         window.received()
     }
 
     func received(_ response: Response, from source: Endpoint, on socket: SocketID) {
-        var found = numberByTransaction[response.tid]
+        var found = requests[response.tid]
         /// DHT-36: the tid alone says which request this answers.
-        if Mutation.dhtRPC(36).isActive, found == nil { found = requests.keys.min() }
-        guard let number = found, let request = requests[number] else { return statistics.drop(.unknownTransaction) }
+        if Mutation.dhtRPC(36).isActive, found == nil { found = requestsInOrder.first }
+        guard let request = found else { return statistics.drop(.unknownTransaction) }
         guard request.to == source else {
             statistics.drop(.wrongSource)
             if request.endsOnForeignAnswer {
-                end(number)
-                failed(number, request.purpose, request.to, .destroyed)
+                end(request)
+                failed(request, .destroyed)
             }
             return
         }
         guard request.socket == socket || (request.isPingNAT && socket == sockets?.server) else { return statistics.drop(.wrongSocket) }
         statistics.responses += 1
-        end(number)
+        end(request)
         let id = validated(response.id, source)
         heard(source, id, to: response.to, isExternal: isExternal(socket), isResponse: true)
         let answer = ReceivedResponse(
             from: source, id: id, to: response.to, token: response.token, closerNodes: response.closerNodes, error: response.error,
             value: response.value.flatMap { $0.isEmpty ? nil : $0 }, socket: socket, roundTrip: now - request.created)
         switch request.purpose {
-        case .owner: events.append(.response(RequestID(number: number), answer))
-        case .query(let query): queryAnswered(query, number, answer, wasSlow: request.isSlow)
+        case .owner: events.append(.response(RequestID(number: request.number), answer))
+        case .query(let query): queryAnswered(query, request, answer)
         case .commit(let query): commitEnded(query, nil)
         case .check(let node):
             checks -= 1
@@ -237,12 +254,16 @@ extension DHTRPCNode {
         }
     }
 
-    func failed(
-        _ number: UInt64, _ purpose: OutgoingRequest.Purpose, _ destination: Endpoint, _ failure: RequestFailure, wasSlow: Bool = false
-    ) {
+    func failed(_ request: OutgoingRequest, _ failure: RequestFailure) {
+        if case .query(let query) = request.purpose { return queryRequestFailed(query, request, failure) }
+        failed(request.number, request.purpose, failure)
+    }
+
+    /// The end of a request that may not even have been made.
+    private func failed(_ number: UInt64, _ purpose: OutgoingRequest.Purpose, _ failure: RequestFailure) {
         switch purpose {
         case .owner: events.append(.requestFailed(RequestID(number: number), failure))
-        case .query(let query): queryRequestFailed(query, number, destination, failure, wasSlow: wasSlow)
+        case .query(let query): queryRequestFailed(query, nil, failure)
         case .commit(let query): commitEnded(query, .commit(failure))
         case .check(let node):
             checks -= 1

@@ -28,22 +28,15 @@ extension DHTRPCNode {
             if isResponse { sampleWithoutID(source, to) }
             return
         }
-        guard let known = table.node(id) else {
+        guard let known = table.find(id) else {
             /// DHT-31.
             if Mutation.dhtRPC(31).isActive { return }
             insert(TableNode(endpoint: source, id: id, to: to))
             return
         }
-        let sample = !isExternal && (known.sampled == 0 || tick - known.sampled >= Ticks.old)
-        table.update(id) {
-            if sample {
-                $0.to = to
-                $0.sampled = tick
-            }
-            $0.pinged = tick
-            $0.seen = tick
-        }
-        table.touch(id)
+        let sampled = table.sampled(at: known)
+        let sample = !isExternal && (sampled == 0 || tick - sampled >= Ticks.old)
+        table.heard(known, tick: tick, sample: sample ? to : nil)
         if sample { addSample(to) }
     }
 

@@ -15,67 +15,67 @@ public final class DHTRPCNode {
     let entropy: any Entropy
 
     // Time.
-    public internal(set) var now: Instant
-    var timers = TimerQueue()
-    var nextTick = Instant.distantFuture
-    var lastTick = Instant.zero
-    var nextDrain = Instant.distantFuture
+    @exclusivity(unchecked) public internal(set) var now: Instant
+    @exclusivity(unchecked) var timers = TimerQueue()
+    @exclusivity(unchecked) var nextTick = Instant.distantFuture
+    @exclusivity(unchecked) var lastTick = Instant.zero
+    @exclusivity(unchecked) var nextDrain = Instant.distantFuture
 
     // Effects.
-    var transmits: [Transmit] = []
-    var events: [NodeEvent] = []
+    @exclusivity(unchecked) var transmits: [Transmit] = []
+    @exclusivity(unchecked) var events: [NodeEvent] = []
 
     // Life.
     enum Life { case new, binding, running, suspended, destroyed }
-    var life = Life.new
-    var isResuming = false
-    public internal(set) var sockets: NodeSockets?
-    public internal(set) var isBootstrapped = false
-    var bootstrapRound = 0
-    var quickProbePending = false
-    var quickProbeAnswered = false
+    @exclusivity(unchecked) var life = Life.new
+    @exclusivity(unchecked) var isResuming = false
+    @exclusivity(unchecked) public internal(set) var sockets: NodeSockets?
+    @exclusivity(unchecked) public internal(set) var isBootstrapped = false
+    @exclusivity(unchecked) var bootstrapRound = 0
+    @exclusivity(unchecked) var quickProbePending = false
+    @exclusivity(unchecked) var quickProbeAnswered = false
 
     // Identity.
-    public internal(set) var isEphemeral = true
+    @exclusivity(unchecked) public internal(set) var isEphemeral = true
     /// Whether the server port is believed out of reach: requests then leave through the client socket.
-    public internal(set) var isFirewalled: Bool
-    var table: RoutingTable
-    public internal(set) var natSampler = NATSampler()
+    @exclusivity(unchecked) public internal(set) var isFirewalled: Bool
+    @exclusivity(unchecked) var table: RoutingTable
+    @exclusivity(unchecked) public internal(set) var natSampler = NATSampler()
     /// Sources of id-less responses that were used as samples.
-    var nonPersistentSamples: [Endpoint] = []
-    var networkCheck: NetworkCheck?
-    var lastCheckedHost: IPAddress?
-    var tokens: RoundTripTokens
+    @exclusivity(unchecked) var nonPersistentSamples: [Endpoint] = []
+    @exclusivity(unchecked) var networkCheck: NetworkCheck?
+    @exclusivity(unchecked) var lastCheckedHost: IPAddress?
+    @exclusivity(unchecked) var tokens: RoundTripTokens
     let isAdaptive: Bool
 
     // Ticks.
-    var tick: Int32
-    var refreshTicks: Int32
-    var stableTicks = Ticks.stable
-    var checks = 0
-    var swaps = 0
-    var downHintsSent = 0
-    var health = NetworkHealthMonitor()
+    @exclusivity(unchecked) var tick: Int32
+    @exclusivity(unchecked) var refreshTicks: Int32
+    @exclusivity(unchecked) var stableTicks = Ticks.stable
+    @exclusivity(unchecked) var checks = 0
+    @exclusivity(unchecked) var swaps = 0
+    @exclusivity(unchecked) var downHintsSent = 0
+    @exclusivity(unchecked) var health = NetworkHealthMonitor()
 
     // Requests.
-    var nextTransaction: UInt16 = 0
-    var nextNumber: UInt64 = 1
-    var requests: [UInt64: OutgoingRequest] = [:]
-    var numberByTransaction: [UInt16: UInt64] = [:]
-    /// Numbers of requests that wait for the congestion window, first come, first served; entries of ended requests are skipped.
-    var waiting: [UInt64] = []
-    var waitingStart = 0
+    @exclusivity(unchecked) var nextTransaction: UInt16 = 0
+    @exclusivity(unchecked) var nextNumber: UInt64 = 1
+    /// By transaction id.
+    @exclusivity(unchecked) var requests: [UInt16: OutgoingRequest] = [:]
+    /// Requests that wait for the congestion window, first come, first served; those that ended meanwhile are skipped.
+    @exclusivity(unchecked) var waiting: [OutgoingRequest] = []
+    @exclusivity(unchecked) var waitingStart = 0
     /// Requests made before the sockets were bound.
-    var window = CongestionWindow()
-    var delayedPings: [UInt64: DelayedPing] = [:]
-    var delayedPingsByHost: [IPAddress: Int] = [:]
-    var gate = RequestGate()
+    @exclusivity(unchecked) var window = CongestionWindow()
+    @exclusivity(unchecked) var delayedPings: [UInt64: DelayedPing] = [:]
+    @exclusivity(unchecked) var delayedPingsByHost: [IPAddress: Int] = [:]
+    @exclusivity(unchecked) var gate = RequestGate()
 
     // Queries.
-    var queries: [QueryID: Query] = [:]
-    var bootstrapResolver = BootstrapResolver()
+    @exclusivity(unchecked) var queries: [QueryID: Query] = [:]
+    @exclusivity(unchecked) var bootstrapResolver = BootstrapResolver()
 
-    public internal(set) var statistics = NodeStatistics()
+    @exclusivity(unchecked) public internal(set) var statistics = NodeStatistics()
 
     /// `entropy` is drawn for table id, ticks, token secrets, transaction ids and refresh targets.
     public init(config: NodeConfig, entropy: any Entropy, at now: Instant) {
@@ -164,10 +164,7 @@ public final class DHTRPCNode {
     }
 
     private func isCurrent(_ timer: TimerQueue.Timer) -> Bool {
-        switch timer.kind {
-        case .request: requests[timer.ticket]?.deadline == timer.due
-        case .delayedPing: delayedPings[timer.ticket] != nil
-        }
+        if let request = timer.request { request.deadline == timer.due } else { delayedPings[timer.ticket] != nil }
     }
 
     /// Time is now `instant`: runs everything that is due.
@@ -177,10 +174,10 @@ public final class DHTRPCNode {
         catchUpDrains()
         while let first = timers.first, first.due <= now {
             timers.removeFirst()
-            switch first.kind {
-            case .request:
-                if requests[first.ticket]?.deadline == first.due { attemptEnded(first.ticket) }
-            case .delayedPing: delayedPingDue(first.ticket)
+            if let request = first.request {
+                if request.deadline == first.due { attemptEnded(request) }
+            } else {
+                delayedPingDue(first.ticket)
             }
         }
         if now >= nextTick { runTick() }
@@ -236,6 +233,8 @@ public final class DHTRPCNode {
         if Mutation.dhtRPC(32).isActive, id == nil { return NodeID.of(source) }
         guard let id else { return nil }
         if Mutation.dhtRPC(30).isActive { return NodeID.of(source) }
+        // A node of the table was found to be right when it entered.
+        if let place = table.find(id), table.endpoint(at: place) == source { return id }
         return NodeID.matches(id, source) ? id : nil
     }
 }

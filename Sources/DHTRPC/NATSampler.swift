@@ -53,8 +53,8 @@ public struct NATSampler: Sendable {
     /// Adds what one peer saw. Returns whether the host is known now.
     @discardableResult
     public mutating func add(_ host: IPAddress, _ port: UInt16) -> Bool {
-        let full = bump(host, port, \.full)
-        let hostOnly = bump(host, 0, \.host)
+        let full = bump(host, port, isFull: true)
+        let hostOnly = bump(host, 0, isFull: false)
         if samples.count < NATSampler.capacity {
             samples.append(Sample(full: full, host: hostOnly))
         } else {
@@ -87,9 +87,10 @@ public struct NATSampler: Sendable {
     }
 
     /// The counter that one of the last four samples has for this address, with one hit more, or a new one.
-    private mutating func bump(_ host: IPAddress, _ port: UInt16, _ kind: KeyPath<Sample, Int>) -> Int {
+    private mutating func bump(_ host: IPAddress, _ port: UInt16, isFull: Bool) -> Int {
         for back in 1...NATSampler.reach where back <= samples.count {
-            let index = samples[(next - back + NATSampler.capacity) % NATSampler.capacity][keyPath: kind]
+            let sample = samples[(next - back + NATSampler.capacity) % NATSampler.capacity]
+            let index = isFull ? sample.full : sample.host
             if counters[index].host == host, counters[index].port == port {
                 counters[index].hits += 1
                 return index

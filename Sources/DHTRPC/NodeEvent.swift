@@ -77,6 +77,8 @@ public struct ReceivedResponse: Hashable, Sendable {
     public let socket: SocketID
     /// From the request's creation, retries included.
     public let roundTrip: Interval
+    /// In a query: how many nodes in a row were asked until this one, itself included; 0 for an answer to a plain request.
+    public internal(set) var hops = 0
 }
 
 /// Why one of our requests got no answer. The names are Node's.

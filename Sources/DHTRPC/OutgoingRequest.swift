@@ -2,7 +2,7 @@ import CompactEncoding
 import SansIO
 
 /// One of our requests until it is answered or given up.
-struct OutgoingRequest {
+final class OutgoingRequest {
     /// Who waits for it.
     enum Purpose {
         case owner
@@ -29,7 +29,7 @@ struct OutgoingRequest {
     /// The node's id where the request was addressed to one: a timeout removes it from the table.
     let toID: Bytes32?
     /// nil until the first datagram, for a request made while no socket was bound.
-    var socket: SocketID?
+    @exclusivity(unchecked) var socket: SocketID?
     let isPingNAT: Bool
     let payload: [UInt8]
     let timeToLive: UInt8
@@ -40,13 +40,36 @@ struct OutgoingRequest {
     let created: Instant
     let session: SessionID?
     let purpose: Purpose
-    var sent = 0
+    @exclusivity(unchecked) var sent = 0
     /// In the queue before the congestion window.
-    var isQueued = false
+    @exclusivity(unchecked) var isQueued = false
     /// Counts as slow in its query since its first retransmission.
-    var isSlow = false
-    /// When the current attempt is over; `.distantFuture` while queued.
-    var deadline = Instant.distantFuture
+    @exclusivity(unchecked) var isSlow = false
+    /// When the current attempt is over; `.distantFuture` while queued, and once it has ended.
+    @exclusivity(unchecked) var deadline = Instant.distantFuture
+    /// Answered, given up or cancelled.
+    @exclusivity(unchecked) var isOver = false
+
+    init(
+        number: UInt64, tid: UInt16, to: Endpoint, isPingNAT: Bool, payload: [UInt8], socket: SocketID?, timeout: Interval, retries: Int,
+        options: RequestOptions, created: Instant, purpose: Purpose
+    ) {
+        self.number = number
+        self.tid = tid
+        self.to = to
+        toID = options.id
+        self.socket = socket
+        self.isPingNAT = isPingNAT
+        self.payload = payload
+        timeToLive = options.timeToLive
+        self.timeout = timeout
+        self.retries = retries
+        isForced = options.isForced
+        endsOnForeignAnswer = options.endsOnForeignAnswer
+        self.created = created
+        session = options.session
+        self.purpose = purpose
+    }
 }
 
 /// How a request is to be made.

@@ -46,14 +46,6 @@ final class Query {
     enum Phase { case opening, searching, committing }
     enum Kind { case owner, bootstrap, refresh }
 
-    /// What is known about an address.
-    enum Seen {
-        /// To be asked or being asked; these referred us to it.
-        case pending([Endpoint])
-        case done
-        case down
-    }
-
     struct Candidate {
         let id: Bytes32
         let endpoint: Endpoint
@@ -69,14 +61,14 @@ final class Query {
     var concurrency: Int
     var phase = Phase.opening
     /// Last in, first out.
-    var pending: [Candidate] = []
-    var seen: [Endpoint: Seen] = [:]
-    var closest: [ReceivedResponse] = []
-    private var distances: [Bytes32] = []
-    /// Numbers of the requests in flight, sorted.
-    var inFlight: [UInt64] = []
+    @exclusivity(unchecked) var pending: [Candidate] = []
+    @exclusivity(unchecked) var seen = QueryAddresses()
+    @exclusivity(unchecked) var closest: [ReceivedResponse] = []
+    @exclusivity(unchecked) private var distances: [Bytes32] = []
+    /// Requests in flight, in the order of their making.
+    @exclusivity(unchecked) var inFlight: [OutgoingRequest] = []
     /// DOWN_HINTs that the query sent; they end with it.
-    var hints: [UInt64] = []
+    var hints: [OutgoingRequest] = []
     var slow = 0
     var isSlowed = false
     var fromTable = false
@@ -122,8 +114,8 @@ final class Query {
 
     /// Returns whether it was in flight.
     @discardableResult
-    func removeInFlight(_ number: UInt64) -> Bool {
-        guard let index = inFlight.firstIndex(of: number) else { return false }
+    func removeInFlight(_ request: OutgoingRequest) -> Bool {
+        guard let index = inFlight.firstIndex(where: { $0 === request }) else { return false }
         inFlight.remove(at: index)
         return true
     }

@@ -55,7 +55,7 @@ public struct Response: CompactCodable, Hashable, Sendable {
                 value = nil
                 return
             }
-            closerNodes = try reader.array("closerNodes") { (item: inout Reader) throws(DecodingFailure) in try item.ipv4Address("node") }
+            closerNodes = try reader.ipv4Addresses("closerNodes", item: "node")
         } else {
             closerNodes = []
         }

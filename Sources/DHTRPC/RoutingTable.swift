@@ -31,17 +31,32 @@ struct RoutingTable {
 
     enum Insertion { case inserted, rowFull, known, own }
 
+    /// What the age list links: a node, but for the two ticks that its row keeps.
     private struct Entry {
         var node: TableNode
         var older: Int32 = -1
         var newer: Int32 = -1
     }
 
+    /// A node's place in its row: ids are told apart by their first word nearly always, so that a search touches one or two cache lines.
+    private struct Slot {
+        let word: UInt64
+        let entry: Int32
+        var pinged: Int32
+        var added: Int32
+    }
+
+    /// Where a node stands.
+    struct Place {
+        fileprivate let row: Int
+        fileprivate let position: Int
+    }
+
     let id: Bytes32
     private var entries: [Entry] = []
     private var free: [Int32] = []
-    /// Entry numbers sorted by node id; only as many rows as are in use.
-    private var rows: [[Int32]] = []
+    /// Sorted by node id; only as many rows as are in use.
+    private var rows: [[Slot]] = []
     private var oldestEntry: Int32 = -1
     private var latestEntry: Int32 = -1
     private(set) var count = 0
@@ -51,37 +66,71 @@ struct RoutingTable {
     private func row(of id: Bytes32) -> Int { (id ^ self.id).leadingZeroBitCount }
 
     /// Where the id stands, or would stand, in its row.
-    private func position(of id: Bytes32, in row: [Int32]) -> Int {
+    private func position(of id: Bytes32, in row: Int) -> (position: Int, isThere: Bool) {
+        let word = id.leadingWord
+        let slots = rows[row]
         var low = 0
-        var high = row.count
+        var high = slots.count
         while low < high {
             let middle = (low + high) / 2
-            if entries[Int(row[middle])].node.id < id { low = middle + 1 } else { high = middle }
+            if slots[middle].word < word { low = middle + 1 } else { high = middle }
         }
-        return low
+        while low < slots.count, slots[low].word == word {
+            let there = entries[Int(slots[low].entry)].node.id
+            if there == id { return (low, true) }
+            if id < there { break }
+            low += 1
+        }
+        return (low, false)
     }
 
-    private func find(_ id: Bytes32) -> Int? {
+    func find(_ id: Bytes32) -> Place? {
         let row = row(of: id)
         guard row < rows.count else { return nil }
-        let position = position(of: id, in: rows[row])
-        guard position < rows[row].count, entries[Int(rows[row][position])].node.id == id else { return nil }
-        return Int(rows[row][position])
+        let (position, isThere) = position(of: id, in: row)
+        return isThere ? Place(row: row, position: position) : nil
     }
 
-    func node(_ id: Bytes32) -> TableNode? { find(id).map { entries[$0].node } }
+    /// The node of a slot, complete.
+    private func node(_ slot: Slot) -> TableNode {
+        var node = entries[Int(slot.entry)].node
+        node.pinged = slot.pinged
+        node.added = slot.added
+        return node
+    }
+
+    func node(_ id: Bytes32) -> TableNode? { find(id).map { node(rows[$0.row][$0.position]) } }
+
+    func endpoint(at place: Place) -> Endpoint { entries[Int(rows[place.row][place.position].entry)].node.endpoint }
+    func sampled(at place: Place) -> Int32 { entries[Int(rows[place.row][place.position].entry)].node.sampled }
 
     /// Changes a node in place; false if it is not in the table.
     @discardableResult
     mutating func update(_ id: Bytes32, _ change: (inout TableNode) -> Void) -> Bool {
-        guard let index = find(id) else { return false }
-        change(&entries[index].node)
+        guard let place = find(id) else { return false }
+        update(place, change)
         return true
     }
 
-    /// Moves a node to the young end of the age list.
-    mutating func touch(_ id: Bytes32) {
-        guard let index = find(id) else { return }
+    mutating func update(_ place: Place, _ change: (inout TableNode) -> Void) {
+        let index = Int(rows[place.row][place.position].entry)
+        entries[index].node.pinged = rows[place.row][place.position].pinged
+        entries[index].node.added = rows[place.row][place.position].added
+        change(&entries[index].node)
+        rows[place.row][place.position].pinged = entries[index].node.pinged
+        rows[place.row][place.position].added = entries[index].node.added
+    }
+
+    /// A node was heard in this tick: it moves to the young end of the age list. `sample` is our address as it saw it, where it counts.
+    mutating func heard(_ place: Place, tick: Int32, sample: Endpoint?) {
+        rows[place.row][place.position].pinged = tick
+        let index = Int(rows[place.row][place.position].entry)
+        entries[index].node.seen = tick
+        if let sample {
+            entries[index].node.to = sample
+            entries[index].node.sampled = tick
+        }
+        guard latestEntry != Int32(index) else { return }
         unlink(index)
         link(index)
     }
@@ -90,8 +139,8 @@ struct RoutingTable {
         let row = row(of: node.id)
         guard row < 256 else { return .own }
         while rows.count <= row { rows.append([]) }
-        let position = position(of: node.id, in: rows[row])
-        if position < rows[row].count, entries[Int(rows[row][position])].node.id == node.id { return .known }
+        let (position, isThere) = position(of: node.id, in: row)
+        if isThere { return .known }
         guard rows[row].count < RoutingTable.k else { return .rowFull }
         let index: Int
         if let reused = free.popLast() {
@@ -101,7 +150,8 @@ struct RoutingTable {
             index = entries.count
             entries.append(Entry(node: node))
         }
-        rows[row].insert(Int32(index), at: position)
+        rows[row].insert(
+            Slot(word: node.id.leadingWord, entry: Int32(index), pinged: node.pinged, added: node.added), at: position)
         link(index)
         count += 1
         return .inserted
@@ -109,30 +159,25 @@ struct RoutingTable {
 
     @discardableResult
     mutating func remove(_ id: Bytes32) -> TableNode? {
-        let row = row(of: id)
-        guard row < rows.count else { return nil }
-        let position = position(of: id, in: rows[row])
-        guard position < rows[row].count, entries[Int(rows[row][position])].node.id == id else { return nil }
-        let index = Int(rows[row].remove(at: position))
-        unlink(index)
-        free.append(Int32(index))
+        guard let place = find(id) else { return nil }
+        let removed = node(rows[place.row][place.position])
+        let index = rows[place.row].remove(at: place.position).entry
+        unlink(Int(index))
+        free.append(index)
         count -= 1
-        return entries[index].node
+        return removed
     }
 
     /// Of the row that `id` belongs to, the node that was asked longest ago, and before the tick `tick`; of several the one known longest.
     func leastRecent(inRowOf id: Bytes32, before tick: Int32) -> TableNode? {
         let row = row(of: id)
         guard row < rows.count else { return nil }
-        var best: Int?
-        for index in rows[row] where entries[Int(index)].node.pinged != tick {
-            if let best {
-                let (a, b) = (entries[best].node, entries[Int(index)].node)
-                if (a.pinged, a.added) <= (b.pinged, b.added) { continue }
-            }
-            best = Int(index)
+        var best: Slot?
+        for slot in rows[row] where slot.pinged != tick {
+            if let best, (best.pinged, best.added) <= (slot.pinged, slot.added) { continue }
+            best = slot
         }
-        return best.map { entries[$0].node }
+        return best.map { node($0) }
     }
 
     /// Up to `limit` nodes for a target, as a reply lists them. dht-rpc.md section 7.2, DHT-14.
@@ -140,17 +185,17 @@ struct RoutingTable {
     /// A table that fits into the reply is listed in the reference's order: rows d, d-1, ..., 0, then d+1, ..., each in byte order of ids,
     /// where d is the row that the target would stand in. Of a larger table the nodes nearest by XOR are chosen, the nearest first: the
     /// reference cuts its list in row order and so leaves near nodes out, and a requester stops at the first entry that is no nearer.
-    func closest(to target: Bytes32, _ limit: Int = RoutingTable.k) -> [TableNode] { choose(target, limit).map { entries[Int($0)].node } }
+    func closest(to target: Bytes32, _ limit: Int = RoutingTable.k) -> [TableNode] { choose(target, limit).map { node($0) } }
 
     /// As `closest`, addresses alone.
     func closestEndpoints(to target: Bytes32, _ limit: Int = RoutingTable.k) -> [Endpoint] {
-        choose(target, limit).map { entries[Int($0)].node.endpoint }
+        choose(target, limit).map { entries[Int($0.entry)].node.endpoint }
     }
 
-    private func choose(_ target: Bytes32, _ limit: Int) -> [Int32] {
+    private func choose(_ target: Bytes32, _ limit: Int) -> [Slot] {
         guard count > 0, limit > 0 else { return [] }
         let start = row(of: target)
-        var result: [Int32] = []
+        var result: [Slot] = []
         result.reserveCapacity(min(limit, count))
         if count <= limit {
             for row in stride(from: min(start, rows.count - 1), through: 0, by: -1) { result += rows[row] }
@@ -159,46 +204,74 @@ struct RoutingTable {
         }
         // Row d is nearest: it shares the bit in which the target differs from us. Then come those that are nearer to us, all in one
         // group; then each lower row.
-        if start < rows.count { append(rows[start], target, limit, &result) }
-        if result.count < limit, start + 1 < rows.count { append(Array(rows[(start + 1)...].joined()), target, limit, &result) }
+        if start < rows.count { append(rows[start...start], target, limit, &result) }
+        if result.count < limit, start + 1 < rows.count { append(rows[(start + 1)...], target, limit, &result) }
         var row = min(start, rows.count) - 1
         while row >= 0, result.count < limit {
-            append(rows[row], target, limit, &result)
+            append(rows[row...row], target, limit, &result)
             row -= 1
         }
         return result
     }
 
-    /// Appends a group's nodes by distance, up to the limit.
-    private func append(_ group: [Int32], _ target: Bytes32, _ limit: Int, _ result: inout [Int32]) {
-        if group.isEmpty { return }
-        let sorted = group.map { (distance: entries[Int($0)].node.id ^ target, index: $0) }.sorted { $0.distance < $1.distance }
-        for one in sorted.prefix(limit - result.count) { result.append(one.index) }
+    /// Appends a group's nodes by distance, up to the limit: each is put where it belongs among those of its group.
+    private func append(_ group: ArraySlice<[Slot]>, _ target: Bytes32, _ limit: Int, _ result: inout [Slot]) {
+        let begin = result.count
+        let word = target.leadingWord
+        for row in group {
+            for slot in row {
+                var at = result.count
+                if at >= limit {
+                    guard isNearer(slot, result[at - 1], word, target) else { continue }
+                    at -= 1
+                    result[at] = slot
+                } else {
+                    result.append(slot)
+                }
+                while at > begin, isNearer(slot, result[at - 1], word, target) {
+                    result[at] = result[at - 1]
+                    at -= 1
+                }
+                result[at] = slot
+            }
+        }
+    }
+
+    @inline(__always)
+    private func isNearer(_ a: Slot, _ b: Slot, _ word: UInt64, _ target: Bytes32) -> Bool {
+        if a.word != b.word { return a.word ^ word < b.word ^ word }
+        return entries[Int(a.entry)].node.id ^ target < entries[Int(b.entry)].node.id ^ target
     }
 
     /// The node at `index` in row order; nil beyond the end.
     func nth(_ index: Int) -> TableNode? {
         var left = index
         for row in rows {
-            if left < row.count { return left >= 0 ? entries[Int(row[left])].node : nil }
+            if left < row.count { return left >= 0 ? node(row[left]) : nil }
             left -= row.count
         }
         return nil
     }
 
     /// All nodes in row order.
-    var nodes: [TableNode] { rows.flatMap { $0.map { entries[Int($0)].node } } }
+    var nodes: [TableNode] { rows.flatMap { $0.map { node($0) } } }
 
     // MARK: Age
 
-    var oldest: TableNode? { oldestEntry < 0 ? nil : entries[Int(oldestEntry)].node }
+    /// The entry's node with what its row knows of it.
+    private func complete(_ index: Int32) -> TableNode {
+        let bare = entries[Int(index)].node
+        return node(bare.id) ?? bare
+    }
+
+    var oldest: TableNode? { oldestEntry < 0 ? nil : complete(oldestEntry) }
 
     /// From the node that was touched longest ago on.
     func oldestFirst(_ limit: Int) -> [TableNode] {
         var result: [TableNode] = []
         var index = oldestEntry
         while index >= 0, result.count < limit {
-            result.append(entries[Int(index)].node)
+            result.append(complete(index))
             index = entries[Int(index)].newer
         }
         return result
@@ -209,7 +282,7 @@ struct RoutingTable {
         var result: [TableNode] = []
         var index = latestEntry
         while index >= 0, result.count < limit {
-            result.append(entries[Int(index)].node)
+            result.append(complete(index))
             index = entries[Int(index)].older
         }
         return result

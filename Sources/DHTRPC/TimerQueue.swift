@@ -1,17 +1,13 @@
 import SansIO
 
-/// A binary heap of deadlines. Cancelled timers stay until they surface; the owner tells them by their ticket.
+/// A binary heap of deadlines. A timer whose request has another deadline by now, or none, stays until it surfaces.
 struct TimerQueue {
-    enum Kind: UInt8 {
-        case request, delayedPing
-    }
-
     struct Timer {
         let due: Instant
         /// Order of equal deadlines: as they were set.
         let number: UInt64
-        let kind: Kind
-        /// What the owner knows the timer by.
+        /// The request that waits, or nil: then `ticket` names a delayed ping.
+        let request: OutgoingRequest?
         let ticket: UInt64
 
         static func before(_ a: Timer, _ b: Timer) -> Bool { a.due == b.due ? a.number < b.number : a.due < b.due }
@@ -23,9 +19,12 @@ struct TimerQueue {
     var first: Timer? { heap.first }
     var count: Int { heap.count }
 
-    mutating func set(_ kind: Kind, _ ticket: UInt64, due: Instant) {
+    mutating func set(_ request: OutgoingRequest, due: Instant) { push(due, request, 0) }
+    mutating func setDelayedPing(_ ticket: UInt64, due: Instant) { push(due, nil, ticket) }
+
+    private mutating func push(_ due: Instant, _ request: OutgoingRequest?, _ ticket: UInt64) {
         number &+= 1
-        heap.append(Timer(due: due, number: number, kind: kind, ticket: ticket))
+        heap.append(Timer(due: due, number: number, request: request, ticket: ticket))
         var child = heap.count - 1
         while child > 0 {
             let parent = (child - 1) / 2
@@ -36,7 +35,11 @@ struct TimerQueue {
     }
 
     mutating func removeFirst() {
-        guard let last = heap.popLast(), !heap.isEmpty else { return }
+        guard let last = heap.popLast(), !heap.isEmpty else {
+            // A burst leaves a large heap behind; an idle node gives it back.
+            if heap.capacity > 16 { heap = [] }
+            return
+        }
         heap[0] = last
         var parent = 0
         while true {
@@ -48,8 +51,6 @@ struct TimerQueue {
             heap.swapAt(child, parent)
             parent = child
         }
-        // A burst leaves a large heap behind; an idle node gives it back.
-        if heap.isEmpty, heap.capacity > 64 { heap = [] }
     }
 
     mutating func removeAll() { heap = [] }

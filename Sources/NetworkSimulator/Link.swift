@@ -10,7 +10,8 @@ public enum DropReason: String, Hashable, Sendable, CaseIterable, Comparable {
 /// The state of one direction between two hosts.
 struct Link {
     enum Outcome {
-        case arrive([(at: Instant, payload: [UInt8])])
+        /// When, and when a second time.
+        case arrive(at: Instant, payload: [UInt8], copyAt: Instant?)
         case drop(DropReason)
     }
 
@@ -72,11 +73,11 @@ struct Link {
             arrival = max(arrival, lastArrival)
             lastArrival = arrival
         }
-        var arrivals = [(at: arrival, payload: payload)]
+        var copyAt: Instant?
         if profile.duplication > 0, entropy.unit(for: label) < profile.duplication {
-            arrivals.append((at: arrival + Interval(microseconds: Int64(entropy.uniform(below: 5000, for: label))), payload: payload))
+            copyAt = arrival + Interval(microseconds: Int64(entropy.uniform(below: 5000, for: label)))
         }
-        return .arrive(arrivals)
+        return .arrive(at: arrival, payload: payload, copyAt: copyAt)
     }
 
     private mutating func isLost(

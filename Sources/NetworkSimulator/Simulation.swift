@@ -34,23 +34,46 @@ public final class Simulation {
         public var droppedSorted: [(reason: DropReason, count: Int)] { dropped.sorted { $0.key < $1.key }.map { ($0.key, $0.value) } }
     }
 
-    private struct Host {
+    private final class Station {
         let machine: any SimulatedHost
         let addresses: [IPAddress]
         let segment: SegmentID
-        var sockets: [SocketID: UInt16] = [:]
-        var nextPort: UInt16 = 49152
-        var scheduledWake = Instant.distantFuture
-        var lastWake = Instant.distantFuture
-        var wakesAtNow = 0
-        var isUp = true
+        /// Few: searched in order.
+        @exclusivity(unchecked) var sockets: [(id: SocketID, port: UInt16)] = []
+        @exclusivity(unchecked) var nextPort: UInt16 = 49152
+        /// Never later than the machine's own `nextWakeUp` after a touch.
+        @exclusivity(unchecked) var scheduledWake = Instant.distantFuture
+        @exclusivity(unchecked) var lastWake = Instant.distantFuture
+        @exclusivity(unchecked) var wakesAtNow = 0
+        @exclusivity(unchecked) var isUp = true
+
+        init(_ machine: any SimulatedHost, _ addresses: [IPAddress], _ segment: SegmentID) {
+            self.machine = machine
+            self.addresses = addresses
+            self.segment = segment
+        }
+
+        func port(_ socket: SocketID) -> UInt16? {
+            for entry in sockets where entry.id == socket { return entry.port }
+            return nil
+        }
     }
 
-    private enum Event {
-        case arrival(HostID, SocketID, Endpoint, [UInt8])
+    /// A datagram under way.
+    private struct Flight {
+        var host: Int32
+        var socket: SocketID
+        var source: Endpoint
+        var payload: [UInt8]
+    }
+
+    /// What a ticket of the event queue stands for: two bits, then a number.
+    private enum Ticket {
+        static let arrival: UInt32 = 0
         /// Stands for the host's next wake-up only while the host's `scheduledWake` still says this time.
-        case wake(HostID, Instant)
-        case action((Simulation) -> Void)
+        static let wake: UInt32 = 1
+        static let action: UInt32 = 2
+        static let bits: UInt32 = 30
     }
 
     private struct Place: Hashable {
@@ -58,18 +81,25 @@ public final class Simulation {
         let endpoint: Endpoint
     }
 
-    private struct Pair: Hashable {
-        let from: Int
-        let to: Int
+    /// A link that remembers its packets.
+    private final class Wire {
+        @exclusivity(unchecked) var link: Link
+        init(_ link: Link) { self.link = link }
     }
 
-    private var hosts: [Host] = []
-    private var listeners: [Place: (HostID, SocketID)] = [:]
+    private var hosts: [Station] = []
+    private var listeners: [UInt64: (HostID, SocketID)] = [:]
+    private var listenersElsewhere: [Place: (HostID, SocketID)] = [:]
     private var natBoxes: [NATBox] = []
     private var natByInside: [SegmentID: Int] = [:]
     private var natByOutside: [IPAddress: [Int]] = [:]
-    private var links: [Pair: Link] = [:]
-    private var queue = EventQueue<Event>()
+    /// By both hosts' numbers.
+    private var wires: [UInt64: Wire] = [:]
+    private var queue = EventQueue()
+    private var flights: [Flight] = []
+    private var freeFlights: [UInt32] = []
+    private var actions: [UInt32: (Simulation) -> Void] = [:]
+    private var lastAction: UInt32 = 0
     private var touchesAtNow = 0
     private var failure: SimulationError?
 
@@ -84,7 +114,7 @@ public final class Simulation {
     /// Hosts may share an address as long as their ports differ.
     @discardableResult
     public func addHost(_ machine: any SimulatedHost, addresses: [IPAddress], on segment: SegmentID = .internet) -> HostID {
-        hosts.append(Host(machine: machine, addresses: addresses, segment: segment))
+        hosts.append(Station(machine, addresses, segment))
         return HostID(number: hosts.count - 1)
     }
 
@@ -105,30 +135,45 @@ public final class Simulation {
     /// Opens a socket for a host; port 0 takes any free one. Returns its local address, or nil if the port is taken.
     @discardableResult
     public func bind(_ id: HostID, _ socket: SocketID, port: UInt16 = 0) -> Endpoint? {
+        let host = hosts[id.number]
         var chosen = port
         for _ in 0..<16_384 where port == 0 {
-            chosen = hosts[id.number].nextPort
-            hosts[id.number].nextPort = chosen == .max ? 49152 : chosen + 1
-            if isFree(id, chosen) { break }
+            chosen = host.nextPort
+            host.nextPort = chosen == .max ? 49152 : chosen + 1
+            if isFree(host, chosen) { break }
         }
-        guard isFree(id, chosen), let address = hosts[id.number].addresses.first else { return nil }
-        hosts[id.number].sockets[socket] = chosen
-        for address in hosts[id.number].addresses {
-            listeners[Place(segment: hosts[id.number].segment, endpoint: Endpoint(address, chosen))] = (id, socket)
-        }
+        guard isFree(host, chosen), let address = host.addresses.first else { return nil }
+        unlist(host, socket)
+        host.sockets.append((socket, chosen))
+        for address in host.addresses { setListener(Place(segment: host.segment, endpoint: Endpoint(address, chosen)), (id, socket)) }
         return Endpoint(address, chosen)
     }
 
-    private func isFree(_ id: HostID, _ port: UInt16) -> Bool {
-        let host = hosts[id.number]
-        return host.addresses.allSatisfy { listeners[Place(segment: host.segment, endpoint: Endpoint($0, port))] == nil }
+    private func isFree(_ host: Station, _ port: UInt16) -> Bool {
+        host.addresses.allSatisfy { listener(Place(segment: host.segment, endpoint: Endpoint($0, port))) == nil }
     }
 
     public func close(_ id: HostID, _ socket: SocketID) {
-        guard let port = hosts[id.number].sockets.removeValue(forKey: socket) else { return }
-        for address in hosts[id.number].addresses {
-            listeners[Place(segment: hosts[id.number].segment, endpoint: Endpoint(address, port))] = nil
-        }
+        let host = hosts[id.number]
+        guard let port = host.port(socket) else { return }
+        unlist(host, socket)
+        for address in host.addresses { setListener(Place(segment: host.segment, endpoint: Endpoint(address, port)), nil) }
+    }
+
+    private func unlist(_ host: Station, _ socket: SocketID) { host.sockets.removeAll { $0.id == socket } }
+
+    /// One word for an IPv4 place on one of the first 65 536 segments.
+    private func key(_ place: Place) -> UInt64? {
+        guard case .v4(let address) = place.endpoint.address, place.segment.number <= 0xffff else { return nil }
+        return UInt64(place.segment.number) << 48 | UInt64(address) << 16 | UInt64(place.endpoint.port)
+    }
+
+    private func listener(_ place: Place) -> (HostID, SocketID)? {
+        if let key = key(place) { listeners[key] } else { listenersElsewhere[place] }
+    }
+
+    private func setListener(_ place: Place, _ listener: (HostID, SocketID)?) {
+        if let key = key(place) { listeners[key] = listener } else { listenersElsewhere[place] = listener }
     }
 
     /// A host that is down neither receives, wakes nor sends: a crash, or a network that went away.
@@ -139,12 +184,16 @@ public final class Simulation {
 
     /// Sets one direction's profile, now and for packets to come; what is under way arrives as it was sent.
     public func setLink(from: HostID, to: HostID, _ profile: LinkProfile) {
-        let pair = Pair(from: from.number, to: to.number)
-        if links[pair] == nil { links[pair] = Link(profile) } else { links[pair]?.profile = profile }
+        let pair = Simulation.pair(from, to)
+        if let wire = wires[pair] { wire.link.profile = profile } else { wires[pair] = Wire(Link(profile)) }
+    }
+
+    private static func pair(_ from: HostID, _ to: HostID) -> UInt64 {
+        UInt64(UInt32(truncatingIfNeeded: from.number)) << 32 | UInt64(UInt32(truncatingIfNeeded: to.number))
     }
 
     public func localEndpoint(_ id: HostID, _ socket: SocketID) -> Endpoint? {
-        guard let port = hosts[id.number].sockets[socket], let address = hosts[id.number].addresses.first else { return nil }
+        guard let port = hosts[id.number].port(socket), let address = hosts[id.number].addresses.first else { return nil }
         return Endpoint(address, port)
     }
 
@@ -154,14 +203,19 @@ public final class Simulation {
     // MARK: Running
 
     /// Runs an action at a time. An action that gives a machine a command calls `touch` afterwards.
-    public func schedule(at time: Instant, _ action: @escaping (Simulation) -> Void) { queue.push(.action(action), at: max(time, now)) }
+    public func schedule(at time: Instant, _ action: @escaping (Simulation) -> Void) {
+        lastAction = (lastAction + 1) & (1 << Ticket.bits - 1)
+        actions[lastAction] = action
+        queue.push(Ticket.action << Ticket.bits | lastAction, at: max(time, now))
+    }
 
     /// Takes a host's effects after a command, and learns its next wake-up.
     public func touch(_ id: HostID) {
-        guard hosts[id.number].isUp else { return }
+        let host = hosts[id.number]
+        guard host.isUp else { return }
         touchesAtNow += 1
         if touchesAtNow > livelockLimit, failure == nil { failure = SimulationError(kind: .livelock, host: id, at: now, seed: seed) }
-        let machine = hosts[id.number].machine
+        let machine = host.machine
         for request in machine.takeSocketRequests() {
             switch request {
             case .open(let socket, let port):
@@ -171,9 +225,9 @@ public final class Simulation {
         }
         for transmit in machine.takeTransmits() { send(transmit, from: id) }
         let wake = machine.nextWakeUp
-        if wake < hosts[id.number].scheduledWake, wake != .distantFuture {
-            hosts[id.number].scheduledWake = max(wake, now)
-            queue.push(.wake(id, max(wake, now)), at: max(wake, now))
+        if wake < host.scheduledWake, wake != .distantFuture {
+            host.scheduledWake = max(wake, now)
+            queue.push(Ticket.wake << Ticket.bits | UInt32(truncatingIfNeeded: id.number), at: host.scheduledWake)
         }
     }
 
@@ -185,12 +239,12 @@ public final class Simulation {
         while true {
             if finished() { return true }
             if let failure { throw failure }
-            guard queue.nextTime <= limit, let next = queue.pop() else {
+            guard let next = queue.pop(upTo: limit) else {
                 if limit != .distantFuture { moveClock(to: limit) }
                 return finished()
             }
             moveClock(to: next.at)
-            handle(next.element)
+            handle(next)
         }
     }
 
@@ -201,31 +255,51 @@ public final class Simulation {
         }
     }
 
-    private func handle(_ event: Event) {
-        switch event {
-        case .action(let action): action(self)
-        case .wake(let id, let time):
-            guard hosts[id.number].scheduledWake == time else { return }
-            hosts[id.number].scheduledWake = .distantFuture
-            hosts[id.number].wakesAtNow = hosts[id.number].lastWake == now ? hosts[id.number].wakesAtNow + 1 : 1
-            hosts[id.number].lastWake = now
-            if hosts[id.number].wakesAtNow > wakeLimit, failure == nil {
-                failure = SimulationError(kind: .livelock, host: id, at: now, seed: seed)
-            }
-            guard hosts[id.number].isUp else { return }
-            let machine = hosts[id.number].machine
-            // The wake-up may have moved since it was queued.
-            if machine.nextWakeUp <= now { machine.advance(to: now) }
-            touch(id)
-        case .arrival(let id, let socket, let source, let payload):
-            guard hosts[id.number].isUp, hosts[id.number].sockets[socket] != nil else { return drop(.noListener) }
-            statistics.delivered += 1
-            statistics.bytesDelivered += payload.count
-            let machine = hosts[id.number].machine
-            if machine.nextWakeUp <= now { machine.advance(to: now) }
-            machine.receive(payload, from: source, on: socket, now: now)
-            touch(id)
+    private func handle(_ event: EventQueue.Entry) {
+        let number = event.ticket & (1 << Ticket.bits - 1)
+        switch event.ticket >> Ticket.bits {
+        case Ticket.action: actions.removeValue(forKey: number)?(self)
+        case Ticket.wake: wake(HostID(number: Int(number)), event.at)
+        default: arrive(number)
         }
+    }
+
+    private func wake(_ id: HostID, _ time: Instant) {
+        let host = hosts[id.number]
+        guard host.scheduledWake == time else { return }
+        host.scheduledWake = .distantFuture
+        host.wakesAtNow = host.lastWake == now ? host.wakesAtNow + 1 : 1
+        host.lastWake = now
+        if host.wakesAtNow > wakeLimit, failure == nil {
+            failure = SimulationError(kind: .livelock, host: id, at: now, seed: seed)
+        }
+        guard host.isUp else { return }
+        // The wake-up may have moved since it was queued.
+        if host.machine.nextWakeUp <= now { host.machine.advance(to: now) }
+        touch(id)
+    }
+
+    private func arrive(_ number: UInt32) {
+        let flight = flights[Int(number)]
+        flights[Int(number)].payload = []
+        freeFlights.append(number)
+        let id = HostID(number: Int(flight.host))
+        let host = hosts[id.number]
+        guard host.isUp, host.port(flight.socket) != nil else { return drop(.noListener) }
+        statistics.delivered += 1
+        statistics.bytesDelivered += flight.payload.count
+        if host.scheduledWake <= now, host.machine.nextWakeUp <= now { host.machine.advance(to: now) }
+        host.machine.receive(flight.payload, from: flight.source, on: flight.socket, now: now)
+        touch(id)
+    }
+
+    private func take(_ flight: Flight) -> UInt32 {
+        if let number = freeFlights.popLast() {
+            flights[Int(number)] = flight
+            return number
+        }
+        flights.append(flight)
+        return UInt32(truncatingIfNeeded: flights.count - 1)
     }
 
     // MARK: The network
@@ -237,7 +311,7 @@ public final class Simulation {
         statistics.sent += 1
         let host = hosts[id.number]
         let family = transmit.destination.address.isIPv4
-        guard let port = host.sockets[transmit.socket], let address = host.addresses.first(where: { $0.isIPv4 == family }) else {
+        guard let port = host.port(transmit.socket), let address = host.addresses.first(where: { $0.isIPv4 == family }) else {
             return drop(.noRoute)
         }
         var packet = SimulatedPacket(
@@ -248,19 +322,29 @@ public final class Simulation {
             if case .drop(let reason) = route { packet.fate = .dropped(reason) }
             return finish(packet)
         }
-        let pair = Pair(from: id.number, to: target.number)
-        let context = UInt64(UInt32(truncatingIfNeeded: id.number)) << 32 | UInt64(UInt32(truncatingIfNeeded: target.number))
-        var link = links[pair] ?? Link(chooseLink?(id, target) ?? defaultLink)
-        let outcome = link.send(
-            packet.payload, packet.destination, mayFragment: !packet.dontFragment, now: now, entropy: entropy, context: context)
-        // A large network has millions of pairs: only those that remember something are kept.
-        if link.profile.hasMemory || links[pair] != nil { links[pair] = link }
+        let pair = Simulation.pair(id, target)
+        let outcome: Link.Outcome
+        if let wire = wires.isEmpty ? nil : wires[pair] {
+            outcome = pass(&packet, &wire.link, pair)
+        } else {
+            var link = Link(chooseLink?(id, target) ?? defaultLink)
+            outcome = pass(&packet, &link, pair)
+            // A large network has millions of pairs: only those that remember something are kept.
+            if link.profile.hasMemory { wires[pair] = Wire(link) }
+        }
         switch outcome {
-        case .arrive(let arrivals):
-            for arrival in arrivals { queue.push(.arrival(target, socket, packet.deliveredSource, arrival.payload), at: arrival.at) }
+        case .arrive(let at, let payload, let copyAt):
+            let flight = Flight(
+                host: Int32(truncatingIfNeeded: target.number), socket: socket, source: packet.deliveredSource, payload: payload)
+            queue.push(take(flight), at: max(at, now))
+            if let copyAt { queue.push(take(flight), at: max(copyAt, now)) }
         case .drop(let reason): packet.fate = .dropped(reason)
         }
         finish(packet)
+    }
+
+    private func pass(_ packet: inout SimulatedPacket, _ link: inout Link, _ pair: UInt64) -> Link.Outcome {
+        link.send(packet.payload, packet.destination, mayFragment: !packet.dontFragment, now: now, entropy: entropy, context: pair)
     }
 
     private func finish(_ packet: SimulatedPacket) {
@@ -280,7 +364,7 @@ public final class Simulation {
         var source = packet.source
         var destination = packet.destination
         for _ in 0..<32 {
-            if let (host, socket) = listeners[Place(segment: segment, endpoint: destination)] {
+            if let (host, socket) = listener(Place(segment: segment, endpoint: destination)) {
                 if segment == .internet, source.address != destination.address, hops(packet) { return .drop(.timeToLive) }
                 packet.deliveredSource = source
                 return .deliver(host, socket)

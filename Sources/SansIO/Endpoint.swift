@@ -27,6 +27,24 @@ public enum IPAddress: Hashable, Sendable {
         return self
     }
 
+    /// One word for an IPv4 address: tables by address are asked for every datagram.
+    @inlinable public func hash(into hasher: inout Hasher) {
+        switch self {
+        case .v4(let value): hasher.combine(UInt64(value))
+        case .v6(let high, let low):
+            hasher.combine(high)
+            hasher.combine(low)
+        }
+    }
+
+    @inlinable public static func == (a: IPAddress, b: IPAddress) -> Bool {
+        switch (a, b) {
+        case (.v4(let x), .v4(let y)): x == y
+        case (.v6(let ah, let al), .v6(let bh, let bl)): ah == bh && al == bl
+        default: false
+        }
+    }
+
     public var isIPv4: Bool { if case .v4 = self { true } else { false } }
 
     /// 4 or 16 octets in printed (network) order.
@@ -132,6 +150,16 @@ public struct Endpoint: Hashable, Comparable, Sendable, CustomStringConvertible 
     @inlinable public init(_ address: IPAddress, _ port: UInt16) {
         self.address = address
         self.port = port
+    }
+
+    @inlinable public func hash(into hasher: inout Hasher) {
+        switch address {
+        case .v4(let host): hasher.combine(UInt64(host) << 16 | UInt64(port))
+        case .v6(let high, let low):
+            hasher.combine(high)
+            hasher.combine(low)
+            hasher.combine(port)
+        }
     }
 
     /// 127.0.0.1 and a port.

@@ -26,16 +26,18 @@ public struct EntropyLabel: Hashable, Sendable, CustomStringConvertible {
 public protocol Entropy: AnyObject {
     /// `count` bytes for the labelled purpose.
     func bytes(_ count: Int, for label: EntropyLabel) -> [UInt8]
+    /// The same draw as `bytes`, up to eight of them as one little-endian integer: for draws too frequent for an array each.
+    func word(_ count: Int, for label: EntropyLabel) -> UInt64
 }
 
 extension Entropy {
-    public func uint32(for label: EntropyLabel) -> UInt32 {
-        bytes(4, for: label).reversed().reduce(0) { $0 << 8 | UInt32($1) }
+    public func word(_ count: Int, for label: EntropyLabel) -> UInt64 {
+        bytes(min(8, count), for: label).reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
 
-    public func uint64(for label: EntropyLabel) -> UInt64 {
-        bytes(8, for: label).reversed().reduce(0) { $0 << 8 | UInt64($1) }
-    }
+    public func uint32(for label: EntropyLabel) -> UInt32 { UInt32(truncatingIfNeeded: word(4, for: label)) }
+
+    public func uint64(for label: EntropyLabel) -> UInt64 { word(8, for: label) }
 
     /// Uniform in 0 ..< bound; 0 if the bound is 0.
     public func uniform(below bound: UInt64, for label: EntropyLabel) -> UInt64 {
@@ -53,6 +55,8 @@ extension Entropy {
 public final class SeededEntropy: Entropy {
     private let seed: UInt64
     private var streams: [EntropyLabel: UInt64] = [:]
+    /// Streams of labels without a context, by purpose.
+    private var plain: [UInt64?] = []
     private var injected: [EntropyLabel.Purpose: [[UInt8]]] = [:]
 
     public init(seed: UInt64) { self.seed = seed }
@@ -64,28 +68,62 @@ public final class SeededEntropy: Entropy {
     public func pending(for purpose: EntropyLabel.Purpose) -> Int { injected[purpose]?.count ?? 0 }
 
     public func bytes(_ count: Int, for label: EntropyLabel) -> [UInt8] {
-        if var queue = injected[label.purpose], !queue.isEmpty {
-            let next = queue.removeFirst()
-            injected[label.purpose] = queue
+        if let next = takeInjected(label.purpose) {
             return Array(next.prefix(count)) + [UInt8](repeating: 0, count: max(0, count - next.count))
         }
-        var state =
-            streams[label]
-            ?? SeededEntropy.mix(
-                seed &+ SeededEntropy.mix(UInt64(label.purpose.rawValue) &+ 1) &+ SeededEntropy.mix(label.context ^ 0x5bd1_e995))
+        var state = state(of: label)
         var result: [UInt8] = []
         result.reserveCapacity(count)
         while result.count < count {
-            state &+= 0x9e37_79b9_7f4a_7c15
+            state &+= SeededEntropy.step
             var word = SeededEntropy.mix(state)
             for _ in 0..<min(8, count - result.count) {
                 result.append(UInt8(truncatingIfNeeded: word))
                 word >>= 8
             }
         }
-        streams[label] = state
+        keep(state, of: label)
         return result
     }
+
+    public func word(_ count: Int, for label: EntropyLabel) -> UInt64 {
+        let count = min(max(count, 0), 8)
+        if let next = takeInjected(label.purpose) { return next.prefix(count).reversed().reduce(0) { $0 << 8 | UInt64($1) } }
+        if count == 0 { return 0 }
+        let state = state(of: label) &+ SeededEntropy.step
+        keep(state, of: label)
+        return SeededEntropy.mix(state) & (.max >> (64 - 8 * UInt64(count)))
+    }
+
+    private func takeInjected(_ purpose: EntropyLabel.Purpose) -> [UInt8]? {
+        if injected.isEmpty { return nil }
+        guard var queue = injected[purpose], !queue.isEmpty else { return nil }
+        defer { injected[purpose] = queue }
+        return queue.removeFirst()
+    }
+
+    private func state(of label: EntropyLabel) -> UInt64 {
+        if label.context == 0 {
+            let index = Int(label.purpose.rawValue)
+            if index < plain.count, let state = plain[index] { return state }
+        } else if let state = streams[label] {
+            return state
+        }
+        return SeededEntropy.mix(
+            seed &+ SeededEntropy.mix(UInt64(label.purpose.rawValue) &+ 1) &+ SeededEntropy.mix(label.context ^ 0x5bd1_e995))
+    }
+
+    private func keep(_ state: UInt64, of label: EntropyLabel) {
+        guard label.context == 0 else {
+            streams[label] = state
+            return
+        }
+        let index = Int(label.purpose.rawValue)
+        while plain.count <= index { plain.append(nil) }
+        plain[index] = state
+    }
+
+    private static let step: UInt64 = 0x9e37_79b9_7f4a_7c15
 
     /// The finaliser of SplitMix64.
     private static func mix(_ value: UInt64) -> UInt64 {

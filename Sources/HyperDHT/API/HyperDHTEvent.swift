@@ -24,6 +24,8 @@ public struct QueryReply: Hashable, Sendable {
     public var to: Endpoint
     public var token: Bytes32?
     public var content: Content
+    /// How many nodes in a row were asked until this one, itself included.
+    public var hops = 0
 
     public enum Content: Hashable, Sendable {
         case peers([PeerRecord], bump: UInt64)

@@ -166,7 +166,10 @@ extension HyperDHTNode {
 
     private func report(_ operation: Operation, _ reply: ReceivedResponse, _ content: QueryReply.Content) {
         events.append(
-            .reply(operation.id, QueryReply(from: reply.from, nodeID: reply.id, to: reply.to, token: reply.token, content: content)))
+            .reply(
+                operation.id,
+                QueryReply(
+                    from: reply.from, nodeID: reply.id, to: reply.to, token: reply.token, content: content, hops: reply.hops)))
     }
 
     private func mutableReplied(

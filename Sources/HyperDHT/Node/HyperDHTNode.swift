@@ -14,61 +14,61 @@ import UDX
 public final class HyperDHTNode {
     public let config: HyperDHTConfig
     public let defaultKeyPair: KeyPair
-    public private(set) var now: Instant
+    @exclusivity(unchecked) public private(set) var now: Instant
     let entropy: any Entropy
     let rpc: DHTRPCNode
     let udx: UDXInstance
     private let start0: Instant
 
     // Effects.
-    var events: [HyperDHTEvent] = []
-    private var transmits: [Transmit] = []
-    private var opening: [PuncherSocketRequest] = []
+    @exclusivity(unchecked) var events: [HyperDHTEvent] = []
+    @exclusivity(unchecked) private var transmits: [Transmit] = []
+    @exclusivity(unchecked) private var opening: [PuncherSocketRequest] = []
     /// Sockets to close once the datagrams before them are out.
-    private var closing: [SocketID] = []
-    private var closable: [SocketID] = []
+    @exclusivity(unchecked) private var closing: [SocketID] = []
+    @exclusivity(unchecked) private var closable: [SocketID] = []
 
     // What others store and route here.
-    var routes: RouteTable
+    @exclusivity(unchecked) var routes: RouteTable
     /// Until the node has been persistent once, it stores nothing.
-    var store: RecordStore?
+    @exclusivity(unchecked) var store: RecordStore?
     /// When a generation of routes or records turns.
-    var storeDue: Instant
-    var plugins: [String: UInt64] = [:]
-    var relayGate: SourceGate
-    public var statistics = HyperDHTStatistics()
+    @exclusivity(unchecked) var storeDue: Instant
+    @exclusivity(unchecked) var plugins: [String: UInt64] = [:]
+    @exclusivity(unchecked) var relayGate: SourceGate
+    @exclusivity(unchecked) public var statistics = HyperDHTStatistics()
     /// Whether keys of encrypted streams are kept for `takeStreamSecrets`.
-    public var reportsSecrets = false
-    var streamSecrets: [StreamSecrets] = []
+    @exclusivity(unchecked) public var reportsSecrets = false
+    @exclusivity(unchecked) var streamSecrets: [StreamSecrets] = []
 
     // Work in progress.
-    var timers = NodeTimers<TimerPurpose>()
-    var requests: [RequestID: RequestPurpose] = [:]
-    var queries: [QueryID: QueryPurpose] = [:]
-    var operations: [OperationID: Operation] = [:]
-    var servers: [ServerID: Server] = [:]
-    var connections: [ConnectionID: Connection] = [:]
-    var streamOwners: [StreamID: StreamOwner] = [:]
-    var pools: [ConnectionPoolID: [Bytes32: ConnectionID]] = [:]
-    var sockets = SocketPool()
-    var probes: [SocketID: PunchOwner] = [:]
+    @exclusivity(unchecked) var timers = NodeTimers<TimerPurpose>()
+    @exclusivity(unchecked) var requests: [RequestID: RequestPurpose] = [:]
+    @exclusivity(unchecked) var queries: [QueryID: QueryPurpose] = [:]
+    @exclusivity(unchecked) var operations: [OperationID: Operation] = [:]
+    @exclusivity(unchecked) var servers: [ServerID: Server] = [:]
+    @exclusivity(unchecked) var connections: [ConnectionID: Connection] = [:]
+    @exclusivity(unchecked) var streamOwners: [StreamID: StreamOwner] = [:]
+    @exclusivity(unchecked) var pools: [ConnectionPoolID: [Bytes32: ConnectionID]] = [:]
+    @exclusivity(unchecked) var sockets = SocketPool()
+    @exclusivity(unchecked) var probes: [SocketID: PunchOwner] = [:]
     let budget = RandomPunchBudget()
-    var relayCache: TwoGenerationCache<Bytes32, [Endpoint]>
-    var routesBySocket: [Bytes32: (socket: SocketID, address: Endpoint)] = [:]
-    var firewallQuestions: [QuestionID: (server: ServerID, handshake: UInt64)] = [:]
-    var signatureQuestions: [QuestionID: SignaturePurpose] = [:]
-    var pluginQuestions: [QuestionID: IncomingRequest] = [:]
+    @exclusivity(unchecked) var relayCache: TwoGenerationCache<Bytes32, [Endpoint]>
+    @exclusivity(unchecked) var routesBySocket: [Bytes32: (socket: SocketID, address: Endpoint)] = [:]
+    @exclusivity(unchecked) var firewallQuestions: [QuestionID: (server: ServerID, handshake: UInt64)] = [:]
+    @exclusivity(unchecked) var signatureQuestions: [QuestionID: SignaturePurpose] = [:]
+    @exclusivity(unchecked) var pluginQuestions: [QuestionID: IncomingRequest] = [:]
     /// Connections whose secret streams may have output, in order.
-    var pending: [Connection] = []
+    @exclusivity(unchecked) var pending: [Connection] = []
     let relayServer: BlindRelayServer
-    var relaySessions: [BlindRelayServer.SessionID: Connection] = [:]
+    @exclusivity(unchecked) var relaySessions: [BlindRelayServer.SessionID: Connection] = [:]
     /// Handshakes whose connections run through a relay: they outlive their slots.
-    var relayedHandshakes: [RelayOwner: ServerHandshake] = [:]
+    @exclusivity(unchecked) var relayedHandshakes: [RelayOwner: ServerHandshake] = [:]
     /// Our streams of links that others have through us.
-    var relayStreams: Set<StreamID> = []
-    private var lastNumber: UInt64 = 0
-    private var nextSocket: UInt32 = 65_536
-    var life = Life.running
+    @exclusivity(unchecked) var relayStreams: Set<StreamID> = []
+    @exclusivity(unchecked) private var lastNumber: UInt64 = 0
+    @exclusivity(unchecked) private var nextSocket: UInt32 = 65_536
+    @exclusivity(unchecked) var life = Life.running
 
     enum Life {
         case running
@@ -243,6 +243,7 @@ public final class HyperDHTNode {
 
     /// Puncher sockets to open before, and to close after, the datagrams of this turn; ask again when no datagram is left.
     public func takeSocketRequests() -> [PuncherSocketRequest] {
+        if opening.isEmpty, closable.isEmpty { return [] }
         let result = opening + closable.map { .close($0) }
         opening = []
         closable = []
@@ -254,8 +255,10 @@ public final class HyperDHTNode {
         var result = transmits
         transmits = []
         udx.takeTransmits(into: &result)
-        closable += closing
-        closing = []
+        if !closing.isEmpty {
+            closable += closing
+            closing = []
+        }
         return result
     }
 
@@ -270,7 +273,7 @@ public final class HyperDHTNode {
 
     /// Behind what dht-rpc has sent so far.
     func transmit(_ transmit: Transmit) {
-        transmits += rpc.takeTransmits()
+        takeRPCTransmits()
         transmits.append(transmit)
     }
 
@@ -295,14 +298,22 @@ public final class HyperDHTNode {
             rounds += 1
             let below = rpc.takeEvents()
             for event in below { handle(event) }
-            transmits += rpc.takeTransmits()
-            let streams = udx.takeEvents()
+            takeRPCTransmits()
+            let streams = udx.hasEffects ? udx.takeEvents() : []
             for event in streams { handle(event) }
             let connections = pending
-            pending = []
-            for connection in connections { pump(connection) }
+            if !connections.isEmpty {
+                pending = []
+                for connection in connections { pump(connection) }
+            }
             if below.isEmpty, streams.isEmpty, connections.isEmpty { break }
         }
-        udx.takeTransmits(into: &transmits)
+        if udx.hasEffects { udx.takeTransmits(into: &transmits) }
+    }
+
+    private func takeRPCTransmits() {
+        let sent = rpc.takeTransmits()
+        if sent.isEmpty { return }
+        if transmits.isEmpty { transmits = sent } else { transmits += sent }
     }
 }

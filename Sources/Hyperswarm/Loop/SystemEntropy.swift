@@ -17,4 +17,9 @@ public final class SystemEntropy: Entropy {
         }
         return result
     }
+
+    public func word(_ count: Int, for label: EntropyLabel) -> UInt64 {
+        var generator = SystemRandomNumberGenerator()
+        return count <= 0 ? 0 : generator.next() >> (64 - 8 * UInt64(min(count, 8)))
+    }
 }
