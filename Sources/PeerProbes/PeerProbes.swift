@@ -4,6 +4,6 @@ import Conformance
 public enum PeerProbes {
     public static func all(in corpus: Corpus) throws -> [Probe] {
         try UDXExchangeProbes.probes(in: corpus) + DHTRPCAnswerProbes.probes + DHTRPCRequestProbes.probes + RecordProbes.probes
-            + SecretStreamProbes.probes + ProtomuxProbes.probes + RoutingProbes.probes + ServerProbes.probes
+            + SecretStreamProbes.probes + ProtomuxProbes.probes + RoutingProbes.probes + ServerProbes.probes + ConnectionProbes.probes
     }
 }
