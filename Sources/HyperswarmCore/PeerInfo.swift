@@ -18,6 +18,8 @@ public struct PeerInfo: Hashable, Sendable {
     /// Was open at least once since the last reset.
     public internal(set) var isProven = false
     public internal(set) var isBanned = false
+    /// The ban is the firewall's: another firewall may lift it.
+    var isBannedByFirewall = false
     /// Added by `joinPeer`.
     public internal(set) var isExplicit = false
     /// Whether a lost connection is dialled again.

@@ -38,6 +38,8 @@ public enum SwarmEffect: Hashable, Sendable {
         case duplicate
         case suspended
         case destroyed
+        /// The application refuses this peer from now on.
+        case refused
     }
 }
 

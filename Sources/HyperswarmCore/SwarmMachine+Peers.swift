@@ -35,9 +35,31 @@ extension SwarmMachine {
             setBanned(key, byFirewall: false)
             if Mutation.hyperswarm(26, 1).isActive, let id = connectionByKey[key] { effects.append(.destroyConnection(id, .destroyed)) }
         } else {
-            peers[key]?.isBanned = false
-            forgetIfIdle(key)
+            unban(key)
         }
+    }
+
+    /// Changes whom the swarm refuses. Connections and dials with those that are now refused end; bans by the firewall before are lifted where this one would
+    /// not ban.
+    public func setFirewall(_ firewall: SwarmFirewall, now: Instant) {
+        self.now = max(self.now, now)
+        options.firewall = firewall
+        for info in Array(peers.values) where info.isBannedByFirewall && !firewall.refuses(info.publicKey) { unban(info.publicKey) }
+        disconnect { firewall.refuses($0) }
+    }
+
+    /// Ends connections and dials with some peers.
+    public func disconnect(_ isUnwanted: (Bytes32) -> Bool) {
+        for (id, connection) in connections where !connection.isDestroyed && isUnwanted(connection.key) {
+            connections[id]?.isDestroyed = true
+            effects.append(.destroyConnection(id, .refused))
+        }
+    }
+
+    private func unban(_ key: Bytes32) {
+        peers[key]?.isBanned = false
+        peers[key]?.isBannedByFirewall = false
+        forgetIfIdle(key)
     }
 
     /// Whether a lost connection to this peer is dialled again.
@@ -47,6 +69,7 @@ extension SwarmMachine {
         var info = peers[key] ?? PeerInfo(key)
         guard !info.isBanned else { return }
         info.isBanned = true
+        info.isBannedByFirewall = byFirewall
         peers[key] = info
         statistics.bannedPeers += 1
         if !(byFirewall && Mutation.hyperswarm(25, 1).isActive) { emit(.banned(publicKey: key, byFirewall: byFirewall)) }

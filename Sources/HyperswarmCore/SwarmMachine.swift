@@ -7,7 +7,7 @@ import SansIO
 /// Its owner gives it commands, answers of the DHT, and the time; it takes `SwarmEffect`s and `SwarmEvent`s. No bytes of its own go on the wire.
 public final class SwarmMachine {
     public let publicKey: Bytes32
-    public let options: SwarmOptions
+    public internal(set) var options: SwarmOptions
     let entropy: any Entropy
     public internal(set) var now: Instant
 

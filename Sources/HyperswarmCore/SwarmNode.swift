@@ -127,6 +127,7 @@ public final class SwarmNode {
                 case .duplicate: .duplicateConnection
                 case .suspended: .suspended
                 case .destroyed: .nodeDestroyed
+                case .refused: .peerRefused
                 }
             node.destroy(connection, reason: error)
         case .sendKeepAlive(let id): if let connection = connectionIDs[id] { node.sendKeepAlive(connection) }

@@ -44,7 +44,8 @@ public enum SwarmFirewall: Sendable {
     /// True refuses. Must be a pure function: it is asked at every handshake and every dial.
     case decide(@Sendable (Bytes32) -> Bool)
 
-    func refuses(_ key: Bytes32) -> Bool {
+    /// Whether a peer with this key is kept out.
+    public func refuses(_ key: Bytes32) -> Bool {
         switch self {
         case .allowAll: false
         case .allow(let keys): !keys.contains(key)

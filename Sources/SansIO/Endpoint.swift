@@ -165,6 +165,19 @@ public struct Endpoint: Hashable, Comparable, Sendable, CustomStringConvertible 
     /// 127.0.0.1 and a port.
     @inlinable public static func loopback(_ port: UInt16) -> Endpoint { Endpoint(.loopback, port) }
 
+    /// Reads "10.0.0.1:80" or "[::1]:80"; nil for anything else, names included.
+    public init?(_ text: some StringProtocol) {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else { return nil }
+        let host = text[..<colon]
+        if host.first == "[", host.last == "]" {
+            guard let address = IPAddress(host.dropFirst().dropLast()), !address.isIPv4 else { return nil }
+            self.init(address, port)
+        } else {
+            guard let address = IPAddress(host), address.isIPv4 else { return nil }
+            self.init(address, port)
+        }
+    }
+
     public var description: String {
         switch address {
         case .v4: "\(address):\(port)"

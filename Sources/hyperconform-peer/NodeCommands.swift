@@ -108,7 +108,7 @@ enum NodeCommands {
         return object
     }
 
-    private static func report(_ changes: AsyncStream<NodeChange>, _ handle: Int64, _ output: PeerOutput) {
+    private static func report(_ changes: Arrivals<NodeChange>, _ handle: Int64, _ output: PeerOutput) {
         Task {
             for await change in changes {
                 switch change {

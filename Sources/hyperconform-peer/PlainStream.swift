@@ -53,7 +53,7 @@ final class PlainStream: DuplexStream, @unchecked Sendable {
     }
     func flush() async throws { try await stream.flush() }
     func send(_ message: [UInt8]) async throws { try await stream.send(message) }
-    var messages: AsyncStream<[UInt8]> { stream.messages }
+    var messages: Arrivals<[UInt8]> { stream.messages }
     var hasRemoteEnded: Bool { stream.hasRemoteEnded }
     func destroy() { stream.destroy() }
     func closed() async throws -> StreamFailure? { try await stream.closed() }

@@ -136,7 +136,7 @@ enum SwarmCommands {
         Task {
             for await connection in swarm.connections {
                 let owner: KeyValuePairs<String, JSON> = [
-                    "node": .integer(handle), "client": .bool(connection.isInitiator ?? false),
+                    "node": .integer(handle), "client": .bool(connection.isInitiator),
                     "topics": .array(connection.topics.map { Peer.json($0) }),
                 ]
                 ConnectionCommands.adopt(connection, owner, settings.mode, settings.channels, peer)

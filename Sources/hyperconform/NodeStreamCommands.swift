@@ -33,13 +33,13 @@ struct NodeListenCommand: AsyncParsableCommand {
                 for await connection in server.connections {
                     await everybody.add(connection)
                     Task {
-                        note("connected: \(connection.remotePublicKey?.description ?? "?")")
+                        note("connected: \(connection.remotePublicKey)")
                         do {
                             for try await message in connection { if echo { try await connection.write(message) } else { output(message) } }
                             try await connection.finish()
                         } catch { note("\(error)") }
                         await everybody.remove(connection)
-                        note("closed: \(connection.remotePublicKey?.description ?? "?")")
+                        note("closed: \(connection.remotePublicKey)")
                     }
                 }
             }

@@ -100,7 +100,7 @@ private func swarm(_ network: LocalNetwork, _ seed: UInt8, _ configure: (inout H
         for swarm in swarms {
             var peers: Set<Bytes32> = []
             for await connection in swarm.connections {
-                if let key = connection.remotePublicKey { peers.insert(key) }
+                peers.insert(connection.remotePublicKey)
                 if peers.count == 2 { break }
             }
             #expect(!peers.contains(swarm.publicKey))
@@ -116,7 +116,7 @@ private func swarm(_ network: LocalNetwork, _ seed: UInt8, _ configure: (inout H
 @Test func membersProveTheSecretAndStrangersAreRefused() async throws {
     try await onNetwork { network in
         let topic = Blake2b.hash256([3])
-        let secret = [UInt8](repeating: 8, count: 32)
+        let secret = Capability(secret: Blake2b.hash256([8]))
         let server = try await swarm(network, 1)
         let member = try await swarm(network, 2)
         let stranger = try await swarm(network, 3)
@@ -129,13 +129,13 @@ private func swarm(_ network: LocalNetwork, _ seed: UInt8, _ configure: (inout H
         var atServer = server.connections.makeAsyncIterator()
         let connections = [try #require(await atServer.next()), try #require(await atServer.next())]
         let toServer = [try #require(await atMember.next()), try #require(await atStranger.next())]
-        let fromMember = Task { try await toServer[0].proveCapability(secret) }
-        let fromStranger = Task { try await toServer[1].proveCapability([UInt8](repeating: 9, count: 32)) }
+        let fromMember = Task { try await toServer[0].prove(secret) }
+        let fromStranger = Task { try await toServer[1].prove(Capability(secret: Blake2b.hash256([9]))) }
         for connection in connections {
             if connection.remotePublicKey == member.publicKey {
-                try await connection.proveCapability(secret)
+                try await connection.prove(secret)
             } else {
-                await #expect(throws: StreamFailure.self) { try await connection.proveCapability(secret) }
+                await #expect(throws: StreamFailure.self) { try await connection.prove(secret) }
             }
         }
         try await fromMember.value
@@ -162,6 +162,12 @@ private func swarm(_ network: LocalNetwork, _ seed: UInt8, _ configure: (inout H
         var banned: Bytes32?
         while banned == nil, let event = await bans.next() { if case .banned(let key, true) = event { banned = key } }
         #expect(banned == outsider.publicKey)
+        // Another list, from now on: who is on it no more is sent away, who was not may come.
+        try await server.setFirewall(.allow([outsider.publicKey]))
+        #expect(try await connection.closed()?.code == "PEER_REFUSED")
+        try await server.joinPeer(outsider.publicKey)
+        try await outsider.listen()
+        #expect(await incoming.next()?.remotePublicKey == outsider.publicKey)
         for swarm in [server, outsider, insider] { await swarm.destroy(force: true) }
     }
 }
@@ -186,4 +192,119 @@ private func swarm(_ network: LocalNetwork, _ seed: UInt8, _ configure: (inout H
         await a.destroy()
         await b.destroy()
     }
+}
+
+@Test func aConnectionOpensOnlyTheRoomsOfWhichItsPeerIsAMember() async throws {
+    try await onNetwork(2) { network in
+        let a = try await node(network, 1)
+        let b = try await node(network, 2)
+        let server = try await a.createServer(admitting: [b.defaultKeyPair.publicKey])
+        let connection = try await b.connect(to: server.publicKey)
+        var accepted = server.connections.makeAsyncIterator()
+        let other = try #require(await accepted.next())
+        let room = ChannelOptions(ChannelKey("room"), messageCount: 1)
+        let secrets = (0..<3).map { Capability(secret: Blake2b.hash256([UInt8($0)])) }
+        // Both know the first secret; the second is known to one, the third to the other.
+        let here = try await Multiplexer(connection, guarded: [(room, secrets[0]), (room, secrets[1])])
+        let there = try await Multiplexer(other, guarded: [(room, secrets[0]), (room, secrets[2])])
+        #expect(throws: StreamFailure.self) { try here.opened[1].sendNow([1]) }
+        #expect(try await here.opened[0].opened()?.count == 32)
+        #expect(try await there.opened[0].opened() != nil)
+        for stranger in [here.opened[1], there.opened[1]] {
+            await #expect(throws: StreamFailure.self) { _ = try await stranger.opened() }
+        }
+        try await here.opened[0].send([5])
+        var messages = there.opened[0].messages.makeAsyncIterator()
+        #expect(await messages.next()?.payload == [5])
+        await a.destroy()
+        await b.destroy()
+    }
+}
+
+@Test func cancellingEndsTheWaitAndNothingElse() async throws {
+    try await onNetwork(2) { network in
+        let a = try await node(network, 1)
+        let b = try await node(network, 2)
+        let server = try await a.createServer()
+        // An iteration that is cancelled leaves the sequence to others.
+        let waiting = Task { await server.connections.first { _ in true } }
+        waiting.cancel()
+        #expect(await waiting.value == nil)
+        let connection = try await b.connect(to: server.publicKey)
+        var accepted = server.connections.makeAsyncIterator()
+        let other = try #require(await accepted.next())
+        // A write that is cancelled while it waits has written nothing: what arrives is what was returned from.
+        let piece = [UInt8](repeating: 7, count: 65_536)
+        let written = Counter()
+        let writer = Task {
+            while true {
+                try await connection.write(piece)
+                await written.add()
+            }
+        }
+        var messages = other.makeAsyncIterator()
+        _ = try await messages.next()
+        writer.cancel()
+        await #expect(throws: CancellationError.self) { try await writer.value }
+        try await connection.finish()
+        var count = 1
+        while try await messages.next() != nil { count += 1 }
+        #expect(await count == written.count)
+        // A dial that is cancelled is dropped, and a service that is cancelled has taken leave when it returns.
+        let dial = Task { try await b.connect(to: Blake2b.hash256([9])) }
+        dial.cancel()
+        await #expect(throws: (any Error).self) { _ = try await dial.value }
+        let service = Task { await a.run() }
+        service.cancel()
+        await service.value
+        await #expect(throws: (any Error).self) { try await a.info() }
+        let second = Task { await b.run() }
+        await b.destroy()
+        await second.value
+    }
+}
+
+private actor Counter {
+    private(set) var count = 0
+    func add() { count += 1 }
+}
+
+@Test func slowReadersHoldTheSenderBack() async throws {
+    let host = try SecretStreamHost()
+    let (accepted, sink) = AsyncStream<SecretStreamConnection>.makeStream()
+    let listener = try await host.listen(keyPair: .random()) { sink.yield($0) }
+    let client = try await host.connect(to: listener.local, keyPair: .random())
+    var connections = accepted.makeAsyncIterator()
+    let other = try #require(await connections.next())
+    let bulk = ChannelOptions(ChannelKey("bulk"), messageCount: 1)
+    let here = try Multiplexer(client, opening: [(bulk, handshake: [])])
+    let there = try Multiplexer(other, opening: [(bulk, handshake: [])])
+    _ = try await here.opened[0].opened()
+    let written = Counter()
+    // More than all buffers on the way can hold, in a task that stops where the reader does.
+    let writer = Task {
+        for _ in 0..<1000 {
+            try await here.opened[0].send([UInt8](repeating: 1, count: 65_536))
+            await written.add()
+        }
+    }
+    var count = 0
+    for await message in there.opened[0].messages {
+        #expect(message.payload.count == 65_536)
+        count += 1
+        if count == 1 { for _ in 0..<2000 { await Task.yield() } }
+        // Never much more on its way than the buffers: 4 MiB held, 1 MiB queued on either side, and the kernel's.
+        #expect(await written.count - count < 900)
+        if count == 1000 { break }
+    }
+    try await writer.value
+    await host.close()
+}
+
+@Test func topicsHaveNodesHash() {
+    // hypercore-crypto: hash(Buffer.from('kitchen')).
+    #expect(Bytes32.topic(named: "kitchen") == Blake2b.hash256(Array("kitchen".utf8)))
+    #expect(Endpoint("127.0.0.1:80") == .loopback(80) && Endpoint("[::1]:80")?.address == .v6(0, 1))
+    #expect(Endpoint("name:80") == nil && Endpoint("127.0.0.1") == nil && Endpoint("::1:80") == nil)
+    #expect(throws: StreamFailure.self) { try HyperswarmOptions(bootstrap: ["nonsense"]) }
 }

@@ -36,6 +36,8 @@ public enum HyperDHTError: String, Error, Sendable, CaseIterable {
     case streamInvalid = "STREAM_INVALID"
     /// Not Node's: one of this node's own limits is reached.
     case tooMany = "TOO_MANY"
+    /// Not Node's: the application refuses this peer from now on.
+    case peerRefused = "PEER_REFUSED"
     /// Not Node's: text or bytes that are no key.
     case invalidKey = "INVALID_KEY"
     /// Not Node's: not an IPv4 address, or port 0.

@@ -7,34 +7,10 @@ import HyperswarmCore
 import SansIO
 import UDX
 
-/// How a node is started. There is no default bootstrap list: name the nodes of your network.
-public struct HyperDHTOptions: Sendable {
-    /// Nodes to start from: address literals or names. Empty makes the first node of a network, which then must be told its own address.
-    public var bootstrap: [BootstrapEntry] = []
-    /// Where both sockets are bound. IPv4.
-    public var host = IPAddress.any
-    /// nil: 49737, the four after it, then any.
-    public var port: UInt16?
-    /// Of the node's own identity; nil draws one.
-    public var keyPair: KeyPair?
-    public var datagrams = DatagramOptions()
-    public var loggers = Loggers()
-    /// Everything else.
-    public var node = HyperDHTConfig()
-
-    public init() {}
-
-    /// The first node of a network: persistent and open at once, at this address.
-    public static func bootstrapper(_ address: Endpoint) -> HyperDHTOptions {
-        var options = HyperDHTOptions()
-        options.node = .bootstrapper(address)
-        options.host = address.address
-        options.port = address.port
-        return options
-    }
-}
-
 /// A node of the DHT: announces, lookups, records, servers and connections.
+///
+/// It lives, whether anybody holds it or not, until `destroy()`, or until the task that runs `run()` is cancelled. What waits ends with
+/// `CancellationError` when its task is cancelled, and takes back what it had begun: a search stops, a dial is dropped, a server is closed.
 ///
 ///     let dht = try await HyperDHT(options)
 ///     try await dht.ready()
@@ -43,6 +19,7 @@ public struct HyperDHTOptions: Sendable {
 ///     await dht.destroy()
 public final class HyperDHT: Sendable {
     let driver: NodeDriver
+    /// The node's identity: what servers listen under and connections show unless told otherwise.
     public let defaultKeyPair: KeyPair
     private let loop: EventLoop
     private let ownsLoop: Bool
@@ -57,7 +34,7 @@ public final class HyperDHT: Sendable {
         self.loop = loop
         ownsLoop = shared == nil
         var config = options.node
-        config.rpc.bindHost = options.host
+        config.rpc.bindHost = options.bindHost
         if !options.bootstrap.isEmpty { config.rpc.bootstrap = options.bootstrap }
         if let port = options.port {
             config.rpc.port = port == 0 ? .any : .from(port)
@@ -68,9 +45,8 @@ public final class HyperDHT: Sendable {
         if let pair = options.keyPair { config.defaultKeyPair = pair }
         if config.localAddresses.isEmpty { config.localAddresses = LocalAddresses.ipv4() }
         config.unixMilliseconds = UInt64(clamping: SystemClock.wallMicroseconds / 1000)
-        let keyPairSeed = SystemEntropy().bytes(32, for: EntropyLabel(.keyPair))
-        if config.defaultKeyPair == nil { config.defaultKeyPair = KeyPair(seed: keyPairSeed) }
-        guard let pair = config.defaultKeyPair else { throw StreamFailure(code: "INTERNAL", message: "no key pair could be made") }
+        let pair = config.defaultKeyPair ?? .random()
+        config.defaultKeyPair = pair
         defaultKeyPair = pair
         let final = config
         driver = try await loop.perform {
@@ -79,7 +55,8 @@ public final class HyperDHT: Sendable {
             let node = HyperDHTNode(config: final, entropy: entropy, at: loop.now)
             node.reportsSecrets = secrets != nil
             let driver = NodeDriver(
-                node: node, swarm: swarm(node), loop: loop, bindHost: options.host, options: options.datagrams, loggers: options.loggers,
+                node: node, swarm: swarm(node), loop: loop, bindHost: options.bindHost, options: options.datagrams,
+                loggers: options.loggers,
                 secrets: secrets)
             driver.start()
             return driver
@@ -103,6 +80,7 @@ public final class HyperDHT: Sendable {
     /// A search's answers, and the nodes closest to its target that answered.
     public struct SearchResult: Hashable, Sendable {
         public let replies: [QueryReply]
+        /// Nearest first.
         public let closestNodes: [Endpoint]
     }
 
@@ -145,6 +123,7 @@ public final class HyperDHT: Sendable {
         return try await search { $0.announce(topic, signer: .keyPair(pair), relayAddresses: relayAddresses, options: options) }
     }
 
+    /// Takes an announce back.
     @discardableResult
     public func unannounce(_ topic: Bytes32, keyPair: KeyPair? = nil) async throws -> SearchResult {
         let pair = keyPair ?? defaultKeyPair
@@ -188,14 +167,18 @@ public final class HyperDHT: Sendable {
         return (record, outcome.replies.first { $0.content == .mutable(record) }?.from ?? Endpoint(.any, 0))
     }
 
+    /// A node's answer to `ping`.
     public struct Pong: Hashable, Sendable {
+        /// Who answered.
         public let from: Endpoint
         /// Our address as the other saw it.
         public let to: Endpoint
+        /// nil: it is ephemeral.
         public let nodeID: Bytes32?
         public let roundTrip: Interval
     }
 
+    /// Asks a node whether it is there. Throws when it does not answer.
     public func ping(_ node: Endpoint) async throws -> Pong {
         guard case .pong(let from, let to, let id, let time) = try await driver.operate({ $0.ping(node) }).result else {
             throw Self.unexpected
@@ -206,6 +189,14 @@ public final class HyperDHT: Sendable {
     private static let unexpected = StreamFailure(code: "INTERNAL", message: "the operation ended in a way that it can't")
 
     // MARK: Servers and connections
+
+    /// Listens under a key and admits only peers that hold one of `keys`; returns when it is announced. Others get no answer at all, so they can't tell that
+    /// there is a server.
+    public func createServer(
+        _ keyPair: KeyPair? = nil, options: ServerOptions = ServerOptions(), admitting keys: Set<Bytes32>
+    ) async throws -> HyperDHTServer {
+        try await createServer(keyPair, options: options, firewall: { key, _ in !keys.contains(key) })
+    }
 
     /// Listens under a key; returns when it is announced. `firewall` decides whom to refuse; `judged` is told of every decision.
     public func createServer(
@@ -225,7 +216,11 @@ public final class HyperDHT: Sendable {
                 return server
             } catch { throw StreamFailure(error) }
         }
-        try await server.waitUntilListening()
+        do { try await server.waitUntilListening() } catch {
+            // Cancelled: nobody will ever take its connections.
+            driver.post { $0.close(server.id) }
+            throw error
+        }
         return server
     }
 
@@ -234,13 +229,15 @@ public final class HyperDHT: Sendable {
         let driver = self.driver
         return try await driver.command { node in
             let id = node.connect(publicKey, options: options)
-            let connection = PeerConnection(id: id, driver: driver)
+            let own = options.keyPair ?? node.defaultKeyPair
+            let connection = PeerConnection(
+                id: id, driver: driver, publicKey: own.publicKey, remotePublicKey: publicKey, isInitiator: true)
             driver.connections[id] = connection
             return connection
         }
     }
 
-    /// Connects to a key; returns when the connection is open, or throws the reference's error code.
+    /// Connects to a key; returns when the connection is open, or throws the reference's error code. Cancelling drops the attempt.
     public func connect(to publicKey: Bytes32, options: ConnectOptions = ConnectOptions()) async throws -> PeerConnection {
         let connection = try await dial(publicKey, options: options)
         do { try await connection.opened() } catch {
@@ -252,7 +249,9 @@ public final class HyperDHT: Sendable {
 
     // MARK: Life
 
+    /// What a node knows of itself now.
     public struct Info: Hashable, Sendable {
+        /// Of its own identity.
         public let publicKey: Bytes32
         /// The server socket.
         public let address: Endpoint
@@ -261,16 +260,21 @@ public final class HyperDHT: Sendable {
         public let remoteAddress: Endpoint?
         /// nil while ephemeral.
         public let nodeID: Bytes32?
+        /// Others do not keep it in their tables.
         public let isEphemeral: Bool
+        /// Strangers can't reach it without hole punching.
         public let isFirewalled: Bool
         public let isBootstrapped: Bool
+        /// Nodes in its routing table.
         public let tableSize: Int
         public let connections: Int
+        /// Counters of HyperDHT.
         public let statistics: HyperDHTStatistics
         /// Counters of dht-rpc under it.
         public let rpcStatistics: DHTRPC.NodeStatistics
     }
 
+    /// State and counters, all of one moment.
     public func info() async throws -> Info {
         let driver = self.driver
         return try await driver.command { node in
@@ -292,13 +296,14 @@ public final class HyperDHT: Sendable {
     }
 
     /// Changes of the node's own state, from now on.
-    public func changes() async throws -> AsyncStream<NodeChange> {
-        let (stream, sink) = AsyncStream<NodeChange>.makeStream(bufferingPolicy: .bufferingNewest(256))
+    public func changes() async throws -> Arrivals<NodeChange> {
+        let mailbox = Mailbox<NodeChange>(newest: 256)
         let driver = self.driver
-        try await driver.command { _ in driver.observe { sink.yield($0) } }
-        return stream
+        try await driver.command { _ in driver.observe(mailbox) }
+        return mailbox.arrivals
     }
 
+    /// Goes silent: servers are unannounced, nothing is sent any more. For a device that sleeps.
     public func suspend() async throws {
         let promise = Promise<Bool>()
         let driver = self.driver
@@ -310,6 +315,7 @@ public final class HyperDHT: Sendable {
         _ = try await promise.value()
     }
 
+    /// Comes back after `suspend`.
     public func resume() async throws {
         let promise = Promise<Bool>()
         let driver = self.driver
@@ -321,44 +327,23 @@ public final class HyperDHT: Sendable {
         _ = try await promise.value()
     }
 
-    /// Unannounces (unless forced), closes everything, ends the thread. Safe to call often.
+    /// Runs as a service: returns when the calling task is cancelled or the node is destroyed, after it has unannounced its servers.
+    public func run() async {
+        // Throws when the task is cancelled: that is the signal.
+        _ = try? await driver.ended.value()
+        await destroy()
+    }
+
+    /// Unannounces (unless forced), closes everything, ends the thread. Safe to call often. Cancelling the task does not cut it short; `force` does.
     public func destroy(force: Bool = false) async {
-        do {
-            try await driver.command { $0.destroy(force: force) }
-            _ = try await driver.ended.value()
-        } catch {
-            // The loop has ended already, or our task was cancelled: then it ends without waiting for others.
+        await uncancelled {
+            do {
+                try await self.driver.command { $0.destroy(force: force) }
+                _ = try await self.driver.ended.value()
+            } catch {
+                // The loop has ended already.
+            }
+            await self.end()
         }
-        await end()
-    }
-}
-
-/// What testers need and applications do not.
-extension HyperDHT {
-    /// One request with any command, token, target and value.
-    public func request(to node: Endpoint, command: UInt64, options: RequestOptions) async throws -> ReceivedResponse {
-        let outcome = try await driver.operate { $0.request(to: node, command: command, options: options) }
-        guard case .response(let response) = outcome.result else { throw StreamFailure(.requestDestroyed) }
-        return response
-    }
-
-    /// DELAYED_PING; nil if the delay is longer than a node waits.
-    public func delayedPing(_ node: Endpoint, delayMilliseconds: UInt32) async throws -> ReceivedResponse? {
-        guard delayMilliseconds <= HyperDHTConfig().rpc.maximumDelayMilliseconds else { return nil }
-        let outcome = try await driver.operate {
-            $0.delayedPing(node, delayMilliseconds: delayMilliseconds) ?? $0.ping(node)
-        }
-        guard case .response(let response) = outcome.result else { throw StreamFailure(.requestDestroyed) }
-        return response
-    }
-
-    /// A query with any command; every reply is given as it came.
-    public func query(target: Bytes32, command: UInt64, options: QueryOptions) async throws -> (
-        replies: [ReceivedResponse], closestNodes: [Endpoint]
-    ) {
-        let outcome = try await driver.operate { $0.query(target: target, command: command, options: options) }
-        let replies: [ReceivedResponse] = outcome.replies.compactMap { if case .raw(let reply) = $0.content { reply } else { nil } }
-        guard case .done(let closest) = outcome.result else { return (replies, []) }
-        return (replies, closest)
     }
 }

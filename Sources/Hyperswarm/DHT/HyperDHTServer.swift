@@ -5,11 +5,12 @@ import SansIO
 /// A server under one public key. Iterate over `connections`.
 public final class HyperDHTServer: Sendable {
     let id: ServerID
+    /// What peers connect to.
     public let publicKey: Bytes32
     private let driver: NodeDriver
     /// Connections that peers have made, open and authenticated.
-    public let connections: AsyncStream<PeerConnection>
-    private let sink: AsyncStream<PeerConnection>.Continuation
+    public var connections: Arrivals<PeerConnection> { accepted.arrivals }
+    private let accepted = Mailbox<PeerConnection>()
     let firewall: ServerFirewall?
     private let listening = Promise<Result<Void, StreamFailure>>()
     private let closing = Promise<Bool>()
@@ -24,7 +25,6 @@ public final class HyperDHTServer: Sendable {
         self.driver = driver
         self.firewall = firewall
         self.judged = judged
-        (connections, sink) = AsyncStream.makeStream()
     }
 
     /// The DHT nodes that hold the announce and pass handshakes on.
@@ -44,12 +44,12 @@ public final class HyperDHTServer: Sendable {
     // MARK: On the loop
 
     func didListen() { listening.fulfil(.success(())) }
-    func didConnect(_ connection: PeerConnection) { sink.yield(connection) }
+    func didConnect(_ connection: PeerConnection) { accepted.yield(connection) }
     func didJudge(_ key: Bytes32, _ accepted: Bool) { judged(key, accepted) }
 
     func didClose(_ failure: StreamFailure?) {
         listening.fulfil(.failure(failure ?? StreamFailure(.nodeDestroyed)))
-        sink.finish()
+        accepted.finish()
         closing.fulfil(true)
     }
 }

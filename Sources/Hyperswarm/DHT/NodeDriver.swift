@@ -38,7 +38,7 @@ final class NodeDriver: LoopDriver, @unchecked Sendable {
     private var operations: [OperationID: PendingOperation] = [:]
     private var servers: [ServerID: HyperDHTServer] = [:]
     var connections: [ConnectionID: PeerConnection] = [:]
-    private var listeners: [@Sendable (NodeChange) -> Void] = []
+    private var observers: [Mailbox<NodeChange>] = []
     /// What the swarm's owner wants to know.
     var swarmEvent: ((SwarmEvent) -> Void)?
     private var nextSocket: UInt32 = 1
@@ -145,7 +145,7 @@ final class NodeDriver: LoopDriver, @unchecked Sendable {
 
     func register(_ server: HyperDHTServer) { servers[server.id] = server }
 
-    func observe(_ listener: @escaping @Sendable (NodeChange) -> Void) { listeners.append(listener) }
+    func observe(_ observer: Mailbox<NodeChange>) { observers.append(observer) }
 
     var socketCounters: DatagramCounters { sockets?.counters ?? DatagramCounters() }
     func local(_ socket: SocketID?) -> Endpoint? { socket.flatMap { sockets?.local($0) } }
@@ -196,7 +196,7 @@ final class NodeDriver: LoopDriver, @unchecked Sendable {
                     if let local = try sockets?.open(id, Endpoint(request.host, port), options: options) { return (id, local.port) }
                 } catch { last = error }
             }
-            if let last { loggers.socket.error("bind failed", metadata: ["error": "\(last)"]) }
+            if let last { loggers.socket.debug("bind failed", metadata: ["error": "\(last)"]) }
             return nil
         }
         guard let server = open(request.serverPorts, anyPort: request.anyServerPort) else { return node.bindFailed() }
@@ -255,21 +255,29 @@ final class NodeDriver: LoopDriver, @unchecked Sendable {
         case .serverFailed(let id, let error): servers[id]?.didClose(StreamFailure(error))
         case .serverClosed(let id): servers.removeValue(forKey: id)?.didClose(nil)
         case .firewall(let question): ask(question)
-        case .firewallDecided(let id, let key, _, let accepted): servers[id]?.didJudge(key, accepted)
+        case .firewallDecided(let id, let key, _, let accepted):
+            if !accepted { loggers.dht.debug("handshake refused", metadata: ["peer": "\(key)"]) }
+            servers[id]?.didJudge(key, accepted)
         case .signature(let question): node.sign(question.id, nil)
         case .plugin(let question): node.discard(question.id)
         case .connection(let server, let id, let info):
-            let connection = PeerConnection(id: id, driver: self)
+            let connection = PeerConnection(id: id, driver: self, info: info)
             connections[id] = connection
             connection.didOpen(info)
+            logOpened(connection, info)
             servers[server]?.didConnect(connection)
         case .connected(let id, let info):
             // A swarm's dials become connections when they are open.
-            if connections[id] == nil, swarm != nil { connections[id] = PeerConnection(id: id, driver: self) }
-            connections[id]?.didOpen(info)
-        case .pathChanged(let id, let endpoint, let isRelayed): connections[id]?.didMove(endpoint, isRelayed)
+            if connections[id] == nil, swarm != nil { connections[id] = PeerConnection(id: id, driver: self, info: info) }
+            if let connection = connections[id] {
+                connection.didOpen(info)
+                logOpened(connection, info)
+            }
+        case .pathChanged(let id, let endpoint, let isRelayed):
+            connections[id]?.didMove(endpoint, isRelayed)
+            loggers.dht.debug("path changed", metadata: ["address": "\(endpoint)", "relayed": "\(isRelayed)"])
         case .data(let id, let bytes): connections[id]?.inbox.push(bytes)
-        case .message(let id, let bytes): connections[id]?.messageSink.yield(bytes)
+        case .message(let id, let bytes): connections[id]?.unordered.yield(bytes)
         case .ended(let id): connections[id]?.inbox.finish(isRemoteEnd: true)
         case .drained(let id): connections[id]?.outbox.drained()
         case .flushed(_, let token): flushes.removeValue(forKey: token)?.promise.fulfil(true)
@@ -278,7 +286,11 @@ final class NodeDriver: LoopDriver, @unchecked Sendable {
                 flushes[token] = nil
                 flush.promise.fulfil(false)
             }
-            connections.removeValue(forKey: id)?.didClose(error.map { StreamFailure($0) })
+            if let connection = connections.removeValue(forKey: id) {
+                loggers.dht.debug(
+                    "connection closed", metadata: ["peer": "\(connection.remotePublicKey)", "reason": "\(error?.rawValue ?? "end")"])
+                connection.didClose(error.map { StreamFailure($0) })
+            }
         }
     }
 
@@ -293,7 +305,19 @@ final class NodeDriver: LoopDriver, @unchecked Sendable {
         }
     }
 
-    private func tell(_ change: NodeChange) { for listener in listeners { listener(change) } }
+    private func logOpened(_ connection: PeerConnection, _ info: ConnectionInfo) {
+        loggers.dht.debug(
+            "connection open",
+            metadata: [
+                "peer": "\(connection.remotePublicKey)", "initiator": "\(info.isInitiator)", "address": "\(info.remoteAddress)",
+                "relayed": "\(info.isRelayed)",
+            ])
+    }
+
+    private func tell(_ change: NodeChange) {
+        loggers.dht.debug("node changed", metadata: ["change": "\(change)"])
+        for observer in observers { observer.yield(change) }
+    }
 
     private func finish() {
         bound.fulfil(.failure(StreamFailure(.nodeDestroyed)))
@@ -321,7 +345,8 @@ final class NodeDriver: LoopDriver, @unchecked Sendable {
     func loopEnded() {
         finish()
         sockets?.closeAll()
-        listeners = []
+        for observer in observers { observer.finish() }
+        observers = []
     }
 }
 

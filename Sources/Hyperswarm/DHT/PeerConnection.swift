@@ -9,26 +9,39 @@ import UDX
 ///     try await connection.write(bytes)
 ///
 /// Iterating yields messages as the other side wrote them. Messages written before the connection is open wait for it.
-public final class PeerConnection: DuplexStream {
+public final class PeerConnection: AuthenticatedStream {
     public typealias Element = [UInt8]
 
     let id: ConnectionID
     private let driver: NodeDriver
     let inbox: Inbox
     let outbox = Outbox()
-    /// Unordered messages; the newest 1024 that nobody has taken yet are kept.
-    public let messages: AsyncStream<[UInt8]>
-    let messageSink: AsyncStream<[UInt8]>.Continuation
+    public var messages: Arrivals<[UInt8]> { unordered.arrivals }
+    let unordered = Mailbox<[UInt8]>(newest: 1024)
     private let opening = Promise<Result<ConnectionInfo, StreamFailure>>()
     private let ending = Promise<StreamFailure?>()
     private let current = Locked<ConnectionInfo?>(nil)
     private let found = Locked<[Bytes32]>([])
 
-    init(id: ConnectionID, driver: NodeDriver) {
+    /// The key that this end shows.
+    public let publicKey: Bytes32
+    /// The key of the other end. No other peer can be there: the handshake proves it before anything is handed out or sent.
+    public let remotePublicKey: Bytes32
+    /// Whether this end dialled.
+    public let isInitiator: Bool
+
+    init(id: ConnectionID, driver: NodeDriver, publicKey: Bytes32, remotePublicKey: Bytes32, isInitiator: Bool) {
         self.id = id
         self.driver = driver
+        self.publicKey = publicKey
+        self.remotePublicKey = remotePublicKey
+        self.isInitiator = isInitiator
         inbox = Inbox(joins: false) { held in driver.post { $0.setHeldBytes(id, held) } }
-        (messages, messageSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1024))
+    }
+
+    convenience init(id: ConnectionID, driver: NodeDriver, info: ConnectionInfo) {
+        self.init(
+            id: id, driver: driver, publicKey: info.publicKey, remotePublicKey: info.remotePublicKey, isInitiator: info.isInitiator)
     }
 
     // MARK: Who
@@ -37,21 +50,26 @@ public final class PeerConnection: DuplexStream {
     @discardableResult
     public func opened() async throws -> ConnectionInfo { try await opening.value().get() }
 
-    /// What is known now; nil before the connection is open.
+    public func identity() async throws -> StreamIdentity {
+        StreamIdentity(
+            isInitiator: isInitiator, publicKey: publicKey, remotePublicKey: remotePublicKey,
+            handshakeHash: try await opened().handshakeHash)
+    }
+
+    /// Addresses, stream ids and the handshake's hash, as of now. nil only for a `dial` that is not open yet.
     public var info: ConnectionInfo? { current.withLock { $0 } }
-    public var publicKey: Bytes32? { info?.publicKey }
-    /// Authenticated by the handshake.
-    public var remotePublicKey: Bytes32? { info?.remotePublicKey }
-    /// 64 bytes, the same at both ends and different for every connection: what an application signs to prove more than the key.
+    /// 64 bytes, the same at both ends and different for every connection: what an application signs to prove more than the key. nil only for a `dial`
+    /// that is not open yet.
     public var handshakeHash: [UInt8]? { info?.handshakeHash }
-    public var isInitiator: Bool? { info?.isInitiator }
-    /// Of a swarm's connection: topics under which we had found this peer when it connected.
+    /// Of a swarm's connection: topics under which we had found this peer when it connected. Empty where the peer found us. They prove nothing: see
+    /// `prove(_:)`.
     public var topics: [Bytes32] { found.withLock { $0 } }
 
     // MARK: Bytes
 
     public func write(_ bytes: [UInt8]) async throws {
-        if try !writeNow(bytes) { try await outbox.room() }
+        try await outbox.room()
+        _ = try writeNow(bytes)
     }
 
     public func writeNow(_ bytes: [UInt8]) throws -> Bool {
@@ -118,7 +136,7 @@ public final class PeerConnection: DuplexStream {
             .failure(failure ?? StreamFailure(code: "PEER_CONNECTION_FAILED", message: "the connection was closed before it was open")))
         inbox.finish(failure)
         outbox.close(failure)
-        messageSink.finish()
+        unordered.finish()
         ending.fulfil(failure)
     }
 }

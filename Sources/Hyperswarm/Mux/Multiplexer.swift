@@ -1,4 +1,6 @@
 import CompactEncoding
+import HyperCrypto
+import Logging
 import Protomux
 
 /// Protomux over any message-preserving stream: many named channels on one connection.
@@ -6,6 +8,8 @@ import Protomux
 ///     let mux = Multiplexer(connection)
 ///     let channel = try mux.open(ChannelOptions(ChannelKey("chat"), messageCount: 1))
 ///     for await message in channel.messages { ... }
+///
+/// Messages that wait to be taken hold the whole connection back, once all channels together hold 4 MiB: take them, or close the channel.
 ///
 /// Unchecked: the machine is reached only inside the lock.
 public final class Multiplexer: @unchecked Sendable {
@@ -21,27 +25,71 @@ public final class Multiplexer: @unchecked Sendable {
     private let endStream: @Sendable () async throws -> Void
     private let destroyStream: @Sendable () -> Void
     private let resumed = Locked<[Promise<Bool>]>([])
+    private let held = HeldMessages(limit: 4 << 20)
     /// Channels that the other side wants and nobody here has opened, if `listen` asked for them.
-    public let requests: AsyncStream<OpenRequest>
-    private let requestSink: AsyncStream<OpenRequest>.Continuation
+    public var requests: Arrivals<OpenRequest> { requested.arrivals }
+    private let requested = Mailbox<OpenRequest>()
     /// What the other side wanted to open and nobody here had, as it is refused.
-    public let refused: AsyncStream<ChannelKey>
-    private let refusedSink: AsyncStream<ChannelKey>.Continuation
+    public var refused: Arrivals<ChannelKey> { turnedAway.arrivals }
+    private let turnedAway = Mailbox<ChannelKey>(newest: 64)
     private let observe: (@Sendable ([UInt8]) -> Void)?
+    private let logger: Logger
 
     /// Takes over the stream: nobody else may read from it or write to it. `observe` sees every message that arrives.
-    public init(
+    ///
+    /// Channels that are named here are open before anything is read, so that the other side's open can't come too early and be refused.
+    public convenience init(
         _ stream: some DuplexStream, opening options: [(ChannelOptions, handshake: [UInt8])] = [],
-        observe: (@Sendable ([UInt8]) -> Void)? = nil
+        logger: Logger = Loggers().protomux, observe: (@Sendable ([UInt8]) -> Void)? = nil
     ) throws {
+        try self.init(stream, options.map { Opening(options: $0.0, handshake: $0.handshake) }, logger, observe)
+    }
+
+    /// Takes over the stream, and opens channels that exist only for those who know their secret: one connection may then serve several topics, and a peer is let
+    /// into just those of which it is a member.
+    ///
+    ///     let mux = try await Multiplexer(connection, guarded: [(ChannelOptions(ChannelKey("chat"), messageCount: 1), capability)])
+    ///     let channel = mux.opened[0]
+    ///     _ = try await channel.opened()      // throws CAPABILITY_REFUSED for a stranger
+    ///
+    /// The channel's id is made of the secret and this connection, so a stranger does not even learn which topic it is; an id that is given is ignored.
+    /// Nothing can be sent before the other side has proven that it is a member, and nothing it sent before is handed out.
+    public convenience init(
+        _ stream: some AuthenticatedStream, guarded: [(ChannelOptions, Capability)], logger: Logger = Loggers().protomux
+    ) async throws {
+        let identity = try await stream.identity()
+        try self.init(
+            stream,
+            guarded.map { options, capability in
+                var options = options
+                options.key = ChannelKey(options.key.protocolName, id: capability.channelID(identity).bytes)
+                return Opening(
+                    options: options, handshake: capability.proof(identity).bytes, expected: capability.proof(identity, byRemote: true))
+            }, logger, nil)
+    }
+
+    private struct Opening {
+        let options: ChannelOptions
+        let handshake: [UInt8]
+        /// The other side's handshake, where only that one will do.
+        var expected: Bytes32?
+    }
+
+    private init(
+        _ stream: some DuplexStream, _ openings: [Opening], _ logger: Logger, _ observe: (@Sendable ([UInt8]) -> Void)?
+    ) throws {
+        self.logger = logger
         writeNow = { try stream.writeNow($0) }
         waitForRoom = { try await stream.waitForRoom() }
         endStream = { try await stream.finish() }
         destroyStream = { stream.destroy() }
         self.observe = observe
-        (requests, requestSink) = AsyncStream.makeStream()
-        (refused, refusedSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(64))
-        for (option, handshake) in options { opened.append(try open(option, handshake: handshake)) }
+        for opening in openings {
+            opened.append(
+                try add(opening.options.key, expecting: opening.expected) { machine throws(ProtomuxError) in
+                    try machine.open(opening.options, handshake: opening.handshake)
+                })
+        }
         Task { await self.read(stream) }
     }
 
@@ -53,6 +101,7 @@ public final class Multiplexer: @unchecked Sendable {
             for try await message in stream {
                 observe?(message)
                 try perform { $0.receive(message) }
+                try await held.room()
                 while state.withLock({ $0.isPaused }) {
                     let promise = Promise<Bool>()
                     resumed.withLock { $0.append(promise) }
@@ -61,8 +110,8 @@ public final class Multiplexer: @unchecked Sendable {
             }
             try perform { $0.receiveEnd() }
         } catch { try? perform { $0.carrierClosed() } }
-        requestSink.finish()
-        refusedSink.finish()
+        requested.finish()
+        turnedAway.finish()
     }
 
     /// Runs the machine and carries out what it wants, in order.
@@ -94,12 +143,21 @@ public final class Multiplexer: @unchecked Sendable {
             }
             for event in state.machine.takeEvents() {
                 switch event {
-                case .opened(let handle, let handshake): state.channels[handle]?.didOpen(handshake)
+                case .opened(let handle, let handshake):
+                    guard let channel = state.channels[handle] else { break }
+                    if channel.admits(handshake) {
+                        logger.debug("channel open", metadata: ["protocol": "\(channel.key.protocolName)"])
+                        channel.didOpen(handshake)
+                    } else {
+                        logger.debug("capability refused", metadata: ["protocol": "\(channel.key.protocolName)"])
+                        state.channels[handle] = nil
+                        channel.didClose(false)
+                        state.machine.close(handle)
+                    }
                 case .message(let handle, let type, let payload):
-                    state.channels[handle]?.sink.yield(MuxChannel.Message(type: type, payload: payload))
+                    state.channels[handle]?.didReceive(MuxChannel.Message(type: type, payload: payload))
                 case .closed(let handle, let byRemote): state.channels.removeValue(forKey: handle)?.didClose(byRemote)
-                case .requested(let request):
-                    requestSink.yield(request)
+                case .requested(let request): requested.yield(request)
                 case .withdrawn: break
                 case .ended:
                     for channel in state.channels.values { channel.didClose(true) }
@@ -107,16 +165,22 @@ public final class Multiplexer: @unchecked Sendable {
                 }
             }
         }
-        for key in state.machine.takeRefused() { refusedSink.yield(key) }
+        for key in state.machine.takeRefused() { turnedAway.yield(key) }
     }
 
     // MARK: Channels
 
     /// Opens a channel. Messages may be sent at once; they reach the other side if it opens the same channel.
     public func open(_ options: ChannelOptions, handshake: [UInt8] = []) throws -> MuxChannel {
+        try add(options.key) { machine throws(ProtomuxError) in try machine.open(options, handshake: handshake) }
+    }
+
+    private func add(
+        _ key: ChannelKey, expecting expected: Bytes32? = nil, _ open: (Protomux) throws(ProtomuxError) -> ChannelHandle
+    ) throws -> MuxChannel {
         try state.withLock { state in
-            let handle = try state.machine.open(options, handshake: handshake)
-            let channel = MuxChannel(handle: handle, key: options.key, mux: self)
+            let handle = try open(state.machine)
+            let channel = MuxChannel(handle: handle, key: key, mux: self, expected: expected, held: held)
             state.channels[handle] = channel
             settle(&state)
             return channel
@@ -126,22 +190,19 @@ public final class Multiplexer: @unchecked Sendable {
     /// Asks for `requests` of this key; without an id, of every id of the protocol.
     public func listen(for key: ChannelKey) { state.withLock { $0.machine.listen(for: key) } }
 
+    /// Opens the channel that the other side asked for.
     public func accept(_ request: OpenRequest, _ options: ChannelOptions, handshake: [UInt8] = []) throws -> MuxChannel {
-        try state.withLock { state in
-            let handle = try state.machine.accept(request, options, handshake: handshake)
-            let channel = MuxChannel(handle: handle, key: options.key, mux: self)
-            state.channels[handle] = channel
-            settle(&state)
-            return channel
-        }
+        try add(options.key) { machine throws(ProtomuxError) in try machine.accept(request, options, handshake: handshake) }
     }
 
+    /// Tells the other side that it will not get the channel.
     public func reject(_ request: OpenRequest) {
         try? perform { $0.reject(request) }
     }
 
     /// Messages between cork and uncork go out as one.
     public func cork() { state.withLock { $0.machine.cork() } }
+    /// Sends what was held back since `cork`.
     public func uncork() { try? perform { $0.uncork() } }
 
     func send(_ handle: ChannelHandle, type: UInt64, _ payload: [UInt8]) throws {
@@ -151,56 +212,4 @@ public final class Multiplexer: @unchecked Sendable {
     func room() async throws { try await waitForRoom() }
 
     func close(_ handle: ChannelHandle) { try? perform { $0.close(handle) } }
-}
-
-/// One channel of a multiplexer.
-public final class MuxChannel: Sendable {
-    public struct Message: Hashable, Sendable {
-        public let type: UInt64
-        public let payload: [UInt8]
-
-        public init(type: UInt64 = 0, payload: [UInt8]) {
-            self.type = type
-            self.payload = payload
-        }
-    }
-
-    let handle: ChannelHandle
-    public let key: ChannelKey
-    private let mux: Multiplexer
-    public let messages: AsyncStream<Message>
-    let sink: AsyncStream<Message>.Continuation
-    private let opening = Promise<[UInt8]?>()
-    private let closing = Promise<Bool>()
-
-    init(handle: ChannelHandle, key: ChannelKey, mux: Multiplexer) {
-        self.handle = handle
-        self.key = key
-        self.mux = mux
-        (messages, sink) = AsyncStream.makeStream()
-    }
-
-    /// Waits for the other side; its handshake, or nil if the channel closed before.
-    public func opened() async throws -> [UInt8]? { try await opening.value() }
-    /// Waits for the end: whether the other side closed or refused it.
-    public func closed() async throws -> Bool { try await closing.value() }
-
-    /// Sends a message; returns when the connection has room for more.
-    public func send(type: UInt64 = 0, _ payload: [UInt8]) async throws {
-        try mux.send(handle, type: type, payload)
-        try await mux.room()
-    }
-
-    /// Sends a message without waiting.
-    public func sendNow(type: UInt64 = 0, _ payload: [UInt8]) throws { try mux.send(handle, type: type, payload) }
-
-    public func close() { mux.close(handle) }
-
-    func didOpen(_ handshake: [UInt8]) { opening.fulfil(handshake) }
-
-    func didClose(_ byRemote: Bool) {
-        opening.fulfil(nil)
-        closing.fulfil(byRemote)
-        sink.finish()
-    }
 }

@@ -7,12 +7,14 @@ import SecretStream
 /// A stand-alone secret-stream over one TCP connection, without a DHT: for services that know each other's address.
 ///
 /// Unchecked: what is mutable belongs to the loop's thread, reached through `loop.submit` and `loop.perform` only.
-public final class SecretStreamConnection: DuplexStream, @unchecked Sendable {
+public final class SecretStreamConnection: AuthenticatedStream, @unchecked Sendable {
     public typealias Element = [UInt8]
 
     /// Who is at the other end, once the handshake is done.
     public struct Info: Hashable, Sendable {
+        /// Whether this end connected.
         public let isInitiator: Bool
+        /// Ours.
         public let publicKey: Bytes32
         public let remotePublicKey: Bytes32?
         /// 64 bytes.
@@ -34,7 +36,7 @@ public final class SecretStreamConnection: DuplexStream, @unchecked Sendable {
     private var isPaused = false
     private weak var host: SecretStreamHost?
     /// TCP carries no datagrams: always empty.
-    public let messages: AsyncStream<[UInt8]>
+    public let messages: Arrivals<[UInt8]>
 
     private static let queueMark = 1 << 18
     private static let heldMark = 1 << 20
@@ -57,9 +59,9 @@ public final class SecretStreamConnection: DuplexStream, @unchecked Sendable {
         let entropy = SecretRecorder()
         entropy.standAlone = (options.pattern.rawValue, isInitiator, keyPair, remotePublicKey)
         machine = SecretStream(isInitiator: isInitiator, configuration: configuration, entropy: entropy)
-        let (stream, sink) = AsyncStream<[UInt8]>.makeStream()
-        messages = stream
-        sink.finish()
+        let none = Mailbox<[UInt8]>()
+        none.finish()
+        messages = none.arrivals
         inbox = Inbox(joins: false) { [weak self] held in
             guard let self else { return }
             self.loop.submit { self.hold(held) }
@@ -74,8 +76,18 @@ public final class SecretStreamConnection: DuplexStream, @unchecked Sendable {
     /// Waits for the handshake.
     public func info() async throws -> Info { try await opening.value().get() }
 
+    public func identity() async throws -> StreamIdentity {
+        let info = try await info()
+        guard let remote = info.remotePublicKey else {
+            throw StreamFailure(code: "STREAM_FAILED", message: "the handshake's pattern proves no key: use XX or IK")
+        }
+        return StreamIdentity(
+            isInitiator: info.isInitiator, publicKey: info.publicKey, remotePublicKey: remote, handshakeHash: info.handshakeHash)
+    }
+
     public func write(_ bytes: [UInt8]) async throws {
-        if try !writeNow(bytes) { try await outbox.room() }
+        try await outbox.room()
+        _ = try writeNow(bytes)
     }
 
     public func writeNow(_ bytes: [UInt8]) throws -> Bool {

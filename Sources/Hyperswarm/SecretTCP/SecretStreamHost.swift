@@ -3,6 +3,7 @@ import HyperCrypto
 import Noise
 import SansIO
 
+/// How secret-streams over TCP are made.
 public struct SecretStreamOptions: Hashable, Sendable {
     /// XX, or IK where the initiator knows the responder's key.
     public var pattern = HandshakePattern.xx
@@ -42,6 +43,7 @@ public final class SecretStreamHost: LoopDriver, @unchecked Sendable {
         }
     }
 
+    /// Takes no more connections; those that exist live on.
     public func stop(_ listener: SecretStreamListener) async {
         _ = try? await loop.perform { self.listeners.removeValue(forKey: listener.id)?.stop() }
     }
@@ -56,6 +58,7 @@ public final class SecretStreamHost: LoopDriver, @unchecked Sendable {
         }
     }
 
+    /// Destroys all connections, closes all listeners, ends the thread.
     public func close() async { await loop.stop() }
 
     private func add(

@@ -1,6 +1,12 @@
 /// What has arrived for one consumer and not been taken yet. The loop fills it; one task at a time empties it.
 final class Inbox: Sendable {
-    private struct State {
+    /// What a reader gets: a piece or the end, and what the machine is to be told of it.
+    private struct Taken: Sendable {
+        var bytes: [UInt8]?
+        var report: Int?
+    }
+
+    private struct State: Awaitable {
         var pieces: [[UInt8]] = []
         var first = 0
         var bytes = 0
@@ -9,8 +15,7 @@ final class Inbox: Sendable {
         var isFinished = false
         var isRemoteEnd = false
         var error: (any Error)?
-        var waiter: (number: Int, continuation: CheckedContinuation<[UInt8]?, any Error>)?
-        var counter = 0
+        var waiting = WaitList<Taken>()
     }
 
     private let state = Locked(State())
@@ -28,11 +33,8 @@ final class Inbox: Sendable {
     /// On the loop: bytes arrived.
     func push(_ bytes: [UInt8]) {
         var report: Int?
-        let waiter = state.withLock { state -> CheckedContinuation<[UInt8]?, any Error>? in
-            if let waiter = state.waiter {
-                state.waiter = nil
-                return waiter.continuation
-            }
+        let waiter = state.withLock { state -> CheckedContinuation<Taken, any Error>? in
+            if let waiter = state.waiting.takeFirst() { return waiter }
             state.pieces.append(bytes)
             state.bytes += bytes.count
             if state.bytes - state.reported >= Inbox.step {
@@ -42,33 +44,27 @@ final class Inbox: Sendable {
             return nil
         }
         if let report { heldChanged(report) }
-        waiter?.resume(returning: bytes)
+        waiter?.resume(returning: Taken(bytes: bytes))
     }
 
     /// On the loop: nothing more will come. Without an error the consumer gets what waits, then nil.
     /// `isRemoteEnd`: because the other side said so.
     func finish(_ error: (any Error)? = nil, isRemoteEnd: Bool = false) {
-        let waiter = state.withLock { state -> CheckedContinuation<[UInt8]?, any Error>? in
+        let waiter = state.withLock { state -> CheckedContinuation<Taken, any Error>? in
             guard !state.isFinished else { return nil }
             state.isRemoteEnd = isRemoteEnd
             state.isFinished = true
             state.error = error
-            defer { state.waiter = nil }
-            return state.waiter?.continuation
+            return state.waiting.takeFirst()
         }
-        if let error { waiter?.resume(throwing: error) } else { waiter?.resume(returning: nil) }
+        if let error { waiter?.resume(throwing: error) } else { waiter?.resume(returning: Taken()) }
     }
 
     /// Whether nothing more comes because the other side has ended.
     var hasRemoteEnded: Bool { state.withLock(\.isRemoteEnd) }
 
-    private enum Step {
-        case take([UInt8], report: Int?)
-        case end((any Error)?)
-        case wait
-    }
-
-    private func step(_ state: inout State) -> Step {
+    /// nil: there is nothing yet.
+    private func take(_ state: inout State) -> Result<Taken, any Error>? {
         if state.first < state.pieces.count {
             var taken: [UInt8]
             if joins {
@@ -92,54 +88,25 @@ final class Inbox: Sendable {
                 state.reported = state.bytes
                 report = state.bytes
             }
-            return .take(taken, report: report)
+            return .success(Taken(bytes: taken, report: report))
         }
-        return state.isFinished ? .end(state.error) : .wait
+        guard state.isFinished else { return nil }
+        return state.error.map { .failure($0) } ?? .success(Taken())
     }
 
     /// The next piece, or nil at the end. Cancelling the task throws `CancellationError` and takes nothing.
     func next() async throws -> [UInt8]? {
-        switch state.withLock({ step(&$0) }) {
-        case .take(let bytes, let report):
-            if let report { heldChanged(report) }
-            return bytes
-        case .end(let error):
-            if let error { throw error }
-            return nil
-        case .wait: break
-        }
-        let number = state.withLock { state in
-            state.counter += 1
-            return state.counter
-        }
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                if Task.isCancelled { return continuation.resume(throwing: CancellationError()) }
-                let outcome = state.withLock { state -> Step? in
-                    if state.waiter != nil { return .end(ConcurrentRead()) }
-                    let step = step(&state)
-                    if case .wait = step {
-                        state.waiter = (number, continuation)
-                        return nil
-                    }
-                    return step
-                }
-                switch outcome {
-                case .take(let bytes, let report):
-                    if let report { heldChanged(report) }
-                    continuation.resume(returning: bytes)
-                case .end(let error): if let error { continuation.resume(throwing: error) } else { continuation.resume(returning: nil) }
-                case .wait, nil: break
-                }
+        let taken: Taken
+        if let outcome = state.withLock({ take(&$0) }) {
+            taken = try outcome.get()
+        } else {
+            taken = try await state.wait { state in
+                if !state.waiting.isEmpty { return .failure(ConcurrentRead()) }
+                return take(&state)
             }
-        } onCancel: {
-            let waiter = state.withLock { state -> CheckedContinuation<[UInt8]?, any Error>? in
-                guard state.waiter?.number == number else { return nil }
-                defer { state.waiter = nil }
-                return state.waiter?.continuation
-            }
-            waiter?.resume(throwing: CancellationError())
         }
+        if let report = taken.report { heldChanged(report) }
+        return taken.bytes
     }
 }
 

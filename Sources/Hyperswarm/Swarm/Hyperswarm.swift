@@ -6,41 +6,29 @@ import HyperswarmCore
 import Logging
 import SansIO
 
-/// How a swarm is set up.
-public struct HyperswarmOptions: Sendable {
-    /// The node under it: bootstrap, sockets, key pair (which is the swarm's identity).
-    public var dht = HyperDHTOptions()
-    /// Limits, firewall, relays, retries.
-    public var swarm = SwarmOptions()
-    /// Of the swarm's server; its firewall is the swarm's.
-    public var server = ServerOptions()
-    public var connect = ConnectOptions()
-
-    public init() {}
-
-    public init(bootstrap: [Endpoint]) { dht.bootstrap = bootstrap.map { BootstrapEntry($0) } }
-}
-
 /// Finds peers by topic and keeps connections with them.
 ///
-///     let swarm = try await Hyperswarm(HyperswarmOptions(bootstrap: [...]))
-///     try await swarm.join(topic)
+///     let swarm = try await Hyperswarm(HyperswarmOptions(bootstrap: ["127.0.0.1:49737"]))
+///     try await swarm.join(.topic(named: "kitchen"))
 ///     for await connection in swarm.connections {
 ///         Task { for try await message in connection { ... } }
 ///     }
 ///
-/// That a peer was found under a topic proves nothing about it: anybody can announce. Whom to talk to is decided by the public key
-/// (`SwarmOptions.firewall`) and, where the topic is a secret, by `PeerConnection.proveCapability`.
+/// That a peer was found under a topic proves nothing about it: anybody can announce. Whom to talk to is decided by the public key (`SwarmOptions.firewall`,
+/// `setFirewall(_:)`) and, for each topic, by a `Capability` that both ends prove.
+///
+/// It lives, whether anybody holds it or not, until `destroy()`, or until the task that runs `run()` is cancelled.
 public final class Hyperswarm: Sendable {
     /// The node under it.
     public let dht: HyperDHT
+    /// The swarm's identity.
     public var publicKey: Bytes32 { dht.defaultKeyPair.publicKey }
     /// Connections with peers, each once, as they come into being; of both directions.
-    public let connections: AsyncStream<PeerConnection>
-    private let sink: AsyncStream<PeerConnection>.Continuation
+    public var connections: Arrivals<PeerConnection> { opened.arrivals }
+    private let opened = Mailbox<PeerConnection>()
     /// Everything else that happens; the newest 1024 events that nobody has taken yet are kept.
-    public let events: AsyncStream<SwarmEvent>
-    private let eventSink: AsyncStream<SwarmEvent>.Continuation
+    public var events: Arrivals<SwarmEvent> { happened.arrivals }
+    private let happened = Mailbox<SwarmEvent>(newest: 1024)
     private let waiters = Locked(Waiters())
 
     private struct Waiters {
@@ -55,8 +43,6 @@ public final class Hyperswarm: Sendable {
 
     /// Starts the node and the swarm on it; the network is found in the background.
     public init(_ options: HyperswarmOptions, loop: EventLoop? = nil) async throws {
-        (connections, sink) = AsyncStream.makeStream()
-        (events, eventSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1024))
         dht = try await HyperDHT(options.dht, loop: loop) { node in
             SwarmNode(
                 node: node, options: options.swarm, serverOptions: options.server, connectOptions: options.connect,
@@ -95,6 +81,9 @@ public final class Hyperswarm: Sendable {
         }
     }
 
+    /// Joins a topic: announces (server), looks up and dials (client), or both. Returns at once; `flush` waits.
+    ///
+    ///     try await swarm.join(.topic(named: "kitchen"))
     @discardableResult
     public func join(_ topic: Bytes32, server: Bool = true, client: Bool = true, limit: Int = .max) async throws -> Session {
         try await join(topic.bytes, server: server, client: client, limit: limit)
@@ -148,23 +137,38 @@ public final class Hyperswarm: Sendable {
         try await swarm { swarm in try swarm.command { machine, now in try machine.joinPeer(key, now: now) } }
     }
 
+    /// Forgets that the peer was asked for. A connection stays.
     public func leavePeer(_ key: Bytes32) async throws {
         try await swarm { swarm in swarm.command { machine, now in machine.leavePeer(key, now: now) } }
     }
 
-    /// A banned peer is neither dialled nor let in. Connections that exist stay.
-    public func ban(_ key: Bytes32, _ banned: Bool = true) async throws {
-        try await swarm { swarm in swarm.command { machine, now in machine.ban(key, banned, now: now) } }
+    /// A banned peer is neither dialled nor let in. Connections that exist stay, unless `disconnecting`.
+    public func ban(_ key: Bytes32, _ banned: Bool = true, disconnecting: Bool = false) async throws {
+        try await swarm { swarm in
+            swarm.command { machine, now in
+                machine.ban(key, banned, now: now)
+                if banned, disconnecting { machine.disconnect { $0 == key } }
+            }
+        }
     }
 
+    /// Changes whom the swarm refuses. Connections with those that are now refused are closed; those that an earlier firewall kept out may come again.
+    public func setFirewall(_ firewall: SwarmFirewall) async throws {
+        try await swarm { swarm in swarm.command { machine, now in machine.setFirewall(firewall, now: now) } }
+    }
+
+    /// What is known of every peer that was found, connected or asked for.
     public func peers() async throws -> [PeerInfo] { try await swarm { Array($0.machine.peers.values) } }
 
     /// Keys of peers with an open connection.
     public func connectedKeys() async throws -> Set<Bytes32> { try await swarm { Set($0.machine.openConnections.map(\.publicKey)) } }
 
+    /// The swarm's counters and numbers, all of one moment.
     public struct Status: Hashable, Sendable {
         public let statistics: SwarmStatistics
+        /// Dials under way.
         public let connecting: Int
+        /// Open, or being dialled by us.
         public let clientConnections: Int
         public let serverConnections: Int
         public let topics: [Bytes32]
@@ -172,6 +176,7 @@ public final class Hyperswarm: Sendable {
         public let isSuspended: Bool
     }
 
+    /// Counters and numbers. Those of the node under it: `dht.info()`.
     public func status() async throws -> Status {
         try await swarm { swarm in
             let machine = swarm.machine
@@ -200,6 +205,7 @@ public final class Hyperswarm: Sendable {
         _ = try await promise.value()
     }
 
+    /// Comes back after `suspend`: announces and looks up again.
     public func resume() async throws {
         let promise = Promise<Bool>()
         try await swarm { swarm in
@@ -210,38 +216,36 @@ public final class Hyperswarm: Sendable {
         _ = try await promise.value()
     }
 
-    /// Runs as a service: returns when the calling task is cancelled and the swarm has left its topics in good order.
+    /// Runs as a service: returns when the calling task is cancelled or the swarm is destroyed, after it has left its topics in good order. In a
+    /// `ServiceGroup` of swift-service-lifecycle: `cancelWhenGracefulShutdown { await swarm.run() }`.
     public func run() async {
-        let (stream, sink) = AsyncStream<Void>.makeStream()
-        await withTaskCancellationHandler {
-            for await _ in stream {}
-        } onCancel: {
-            sink.finish()
-        }
-        // The task is cancelled: what follows must not be.
-        await Task { await self.destroy() }.value
+        // Throws when the task is cancelled: that is the signal.
+        _ = try? await dht.driver.ended.value()
+        await destroy()
     }
 
-    /// Leaves every topic, unannounces (unless forced), closes everything. Safe to call often.
+    /// Leaves every topic, unannounces (unless forced), closes everything. Safe to call often. Cancelling the task does not cut it short; `force` does.
     public func destroy(force: Bool = false) async {
-        let promise = Promise<Bool>()
-        do {
-            try await swarm { swarm in
-                guard !swarm.machine.isDestroyed else { return promise.fulfil(true) }
-                self.waiters.withLock { $0.destroyed.append(promise) }
-                swarm.command { machine, now in machine.destroy(force: force, now: now) }
+        await uncancelled {
+            let promise = Promise<Bool>()
+            do {
+                try await self.swarm { swarm in
+                    guard !swarm.machine.isDestroyed else { return promise.fulfil(true) }
+                    self.waiters.withLock { $0.destroyed.append(promise) }
+                    swarm.command { machine, now in machine.destroy(force: force, now: now) }
+                }
+                _ = try await promise.value()
+            } catch {
+                // The loop has ended already.
             }
-            _ = try await promise.value()
-        } catch {
-            // The loop has ended, or our task was cancelled: then the node goes down without waiting for others.
+            await self.dht.destroy(force: true)
+            self.finish()
         }
-        await dht.destroy(force: true)
-        finish()
     }
 
     private func finish() {
-        sink.finish()
-        eventSink.finish()
+        opened.finish()
+        happened.finish()
         let waiting = waiters.withLock { waiters in
             defer { waiters = Waiters() }
             return Array(waiters.flushes.values) + waiters.left.values.flatMap { $0 } + waiters.suspended + waiters.resumed
@@ -258,7 +262,7 @@ public final class Hyperswarm: Sendable {
             guard let id = driver.swarm?.connection(name), let connection = driver.connections[id] else { return }
             connection.didJoin(topics: topics)
             driver.loggers.swarm.debug("connected", metadata: ["peer": "\(key)", "initiator": "\(isInitiator)"])
-            sink.yield(connection)
+            opened.yield(connection)
         case .flushed(let token, let done):
             let promise = waiters.withLock { waiters -> Promise<Bool>? in
                 if let promise = waiters.flushes.removeValue(forKey: token) { return promise }
@@ -266,13 +270,15 @@ public final class Hyperswarm: Sendable {
                 return nil
             }
             promise?.fulfil(done)
+        case .banned(let key, let byFirewall):
+            driver.loggers.swarm.debug("banned", metadata: ["peer": "\(key)", "byFirewall": "\(byFirewall)"])
         case .left(let topic): for promise in waiters.withLock({ $0.left.removeValue(forKey: topic) ?? [] }) { promise.fulfil(true) }
         case .suspended: for promise in waiters.withLock({ exchange(&$0.suspended) }) { promise.fulfil(true) }
         case .resumed: for promise in waiters.withLock({ exchange(&$0.resumed) }) { promise.fulfil(true) }
         case .destroyed: for promise in waiters.withLock({ exchange(&$0.destroyed) }) { promise.fulfil(true) }
         default: break
         }
-        eventSink.yield(event)
+        happened.yield(event)
     }
 
     private func exchange(_ list: inout [Promise<Bool>]) -> [Promise<Bool>] {

@@ -1,3 +1,4 @@
+import Logging
 import SansIO
 import UDX
 
@@ -31,19 +32,20 @@ public final class UDXSocketHost: LoopDriver, @unchecked Sendable {
     private var transmits: [Transmit] = []
     private var events: [UDXEvent] = []
     /// Datagrams for others than our streams; the newest 1024 are kept.
-    public let foreign: AsyncStream<ForeignDatagram>
-    private let foreignSink: AsyncStream<ForeignDatagram>.Continuation
+    public var foreign: Arrivals<ForeignDatagram> { strangers.arrivals }
+    private let strangers = Mailbox<ForeignDatagram>(newest: 1024)
+    private let logger: Logger
 
-    public init(options: DatagramOptions = DatagramOptions(), limits: UDXLimits = UDXLimits()) throws {
+    public init(options: DatagramOptions = DatagramOptions(), limits: UDXLimits = UDXLimits(), logger: Logger = Loggers().udx) throws {
         self.options = options
+        self.logger = logger
         loop = try EventLoop()
         instance = UDXInstance(entropy: SystemEntropy(), limits: limits)
-        (foreign, foreignSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1024))
         let loop = self.loop
         loop.submit {
             self.sockets = SocketSet(loop: loop) { [unowned self] payload, source, socket in
                 if case .notForStream = self.instance.receive(payload, from: source, on: socket, at: loop.now) {
-                    self.foreignSink.yield(ForeignDatagram(socket: socket, source: source, payload: payload))
+                    self.strangers.yield(ForeignDatagram(socket: socket, source: source, payload: payload))
                 }
             }
             loop.add(self)
@@ -160,7 +162,7 @@ public final class UDXSocketHost: LoopDriver, @unchecked Sendable {
         guard let stream = streams[event.stream] else { return }
         switch event {
         case .data(_, let bytes): stream.inbox.push(bytes)
-        case .message(_, let bytes): stream.messageSink.yield(bytes)
+        case .message(_, let bytes): stream.unordered.yield(bytes)
         case .end: stream.inbox.finish(isRemoteEnd: true)
         case .drained: stream.outbox.drained()
         case .flushed(let id, let token):
@@ -177,6 +179,7 @@ public final class UDXSocketHost: LoopDriver, @unchecked Sendable {
                 flushOwners[token] = nil
                 flushes.removeValue(forKey: token)?.fulfil(false)
             }
+            logger.debug("stream closed", metadata: ["stream": "\(id)", "reason": "\(reason)"])
             stream.didClose(reason)
         }
     }
@@ -189,6 +192,6 @@ public final class UDXSocketHost: LoopDriver, @unchecked Sendable {
         for promise in flushes.values { promise.fulfil(false) }
         for promise in changes.values { promise.fulfil(false) }
         sockets?.closeAll()
-        foreignSink.finish()
+        strangers.finish()
     }
 }

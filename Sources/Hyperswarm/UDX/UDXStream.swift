@@ -7,24 +7,23 @@ import UDX
 ///     try await stream.write(bytes)
 ///     try await stream.finish()
 ///
-/// Iterating takes whatever has arrived; the window closes while nobody takes. Cancelling a task that reads, writes or flushes ends that wait only.
+/// Iterating takes whatever has arrived; the window closes while nobody takes.
 public final class UDXStream: DuplexStream {
     public typealias Element = [UInt8]
 
+    /// Ours: what the peer puts into its packets.
     public let id: StreamID
     private let host: UDXSocketHost
     let inbox: Inbox
     let outbox = Outbox()
-    /// Unordered messages; the newest 1024 that nobody has taken yet are kept.
-    public let messages: AsyncStream<[UInt8]>
-    let messageSink: AsyncStream<[UInt8]>.Continuation
+    public var messages: Arrivals<[UInt8]> { unordered.arrivals }
+    let unordered = Mailbox<[UInt8]>(newest: 1024)
     private let closing = Promise<CloseReason>()
 
     init(id: StreamID, host: UDXSocketHost) {
         self.id = id
         self.host = host
         inbox = Inbox(joins: true) { [weak host] held in host?.setHeld(id, held) }
-        (messages, messageSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1024))
     }
 
     /// Tells the stream where its peer is. Sends nothing by itself.
@@ -42,24 +41,19 @@ public final class UDXStream: DuplexStream {
         try await host.command { instance, _ in try instance.setSequences(self.id, initial: initial, remote: remote) }
     }
 
-    /// Queues bytes; returns when more may be written.
     public func write(_ bytes: [UInt8]) async throws {
-        try outbox.admit(bytes.count)
-        host.write(self, bytes)
-        if outbox.mustWait { try await outbox.room() }
+        try await outbox.room()
+        _ = try writeNow(bytes)
     }
 
-    /// Queues bytes without waiting. False: wait for room before writing more.
     public func writeNow(_ bytes: [UInt8]) throws -> Bool {
         try outbox.admit(bytes.count)
         host.write(self, bytes)
         return !outbox.mustWait
     }
 
-    /// Returns when more may be written.
     public func waitForRoom() async throws { try await outbox.room() }
 
-    /// No more bytes from this side. The other side may go on.
     public func finish() async throws {
         try await host.command { instance, now in _ = try instance.end(self.id, now: now) }
     }
@@ -95,7 +89,7 @@ public final class UDXStream: DuplexStream {
         let error = StreamFailure(reason)
         inbox.finish(error)
         outbox.close(error)
-        messageSink.finish()
+        unordered.finish()
         closing.fulfil(reason)
     }
 

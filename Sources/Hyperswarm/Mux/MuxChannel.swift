@@ -1,0 +1,86 @@
+import CompactEncoding
+import HyperCrypto
+import Protomux
+
+/// One channel of a multiplexer.
+public final class MuxChannel: Sendable {
+    /// One message of one of the channel's types.
+    public struct Message: Hashable, Sendable {
+        /// The type's number, from 0; both sides count them alike.
+        public let type: UInt64
+        public let payload: [UInt8]
+
+        public init(type: UInt64 = 0, payload: [UInt8]) {
+            self.type = type
+            self.payload = payload
+        }
+    }
+
+    let handle: ChannelHandle
+    /// Protocol name and id.
+    public let key: ChannelKey
+    private let mux: Multiplexer
+    /// What the other side sends, in order.
+    public var messages: Arrivals<Message> { received.arrivals }
+    private let received: Mailbox<Message>
+    private let held: HeldMessages.Share
+    private let expected: Bytes32?
+    private let opening = Promise<[UInt8]?>()
+    private let closing = Promise<Bool>()
+
+    init(handle: ChannelHandle, key: ChannelKey, mux: Multiplexer, expected: Bytes32?, held: HeldMessages) {
+        self.handle = handle
+        self.key = key
+        self.mux = mux
+        self.expected = expected
+        let share = held.share()
+        self.held = share
+        received = Mailbox { share.give($0.payload.count) }
+    }
+
+    /// Waits for the other side; its handshake, or nil if the channel closed before. Of a guarded channel: throws `CAPABILITY_REFUSED` unless the other side
+    /// has proven that it knows the secret.
+    public func opened() async throws -> [UInt8]? {
+        let handshake = try await opening.value()
+        if expected != nil, handshake == nil { throw Capability.refused }
+        return handshake
+    }
+
+    /// Waits for the end: whether the other side closed or refused it.
+    public func closed() async throws -> Bool { try await closing.value() }
+
+    /// Waits until the connection has room, then sends a message.
+    public func send(type: UInt64 = 0, _ payload: [UInt8]) async throws {
+        try await mux.room()
+        try sendNow(type: type, payload)
+    }
+
+    /// Sends a message without waiting.
+    public func sendNow(type: UInt64 = 0, _ payload: [UInt8]) throws {
+        if expected != nil, (opening.current ?? nil) == nil {
+            throw StreamFailure(code: "CAPABILITY_PENDING", message: "the peer has not proven yet that it is a member: wait for opened()")
+        }
+        try mux.send(handle, type: type, payload)
+    }
+
+    /// Closes the channel on both sides. Others on the same connection go on.
+    public func close() { mux.close(handle) }
+
+    // MARK: For the multiplexer
+
+    func admits(_ handshake: [UInt8]) -> Bool { expected.map { Sodium.equal(handshake, $0.bytes) } ?? true }
+
+    func didOpen(_ handshake: [UInt8]) { opening.fulfil(handshake) }
+
+    func didReceive(_ message: Message) {
+        held.take(message.payload.count)
+        received.yield(message)
+    }
+
+    func didClose(_ byRemote: Bool) {
+        opening.fulfil(nil)
+        closing.fulfil(byRemote)
+        held.close()
+        received.finish()
+    }
+}
