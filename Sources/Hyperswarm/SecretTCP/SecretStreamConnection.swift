@@ -59,9 +59,7 @@ public final class SecretStreamConnection: AuthenticatedStream, @unchecked Senda
         let entropy = SecretRecorder()
         entropy.standAlone = (options.pattern.rawValue, isInitiator, keyPair, remotePublicKey)
         machine = SecretStream(isInitiator: isInitiator, configuration: configuration, entropy: entropy)
-        let none = Mailbox<[UInt8]>()
-        none.finish()
-        messages = none.arrivals
+        messages = .none
         inbox = Inbox(joins: false) { [weak self] held in
             guard let self else { return }
             self.loop.submit { self.hold(held) }

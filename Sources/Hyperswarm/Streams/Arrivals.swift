@@ -14,6 +14,13 @@ public struct Arrivals<Element: Sendable>: AsyncSequence, Sendable {
         public mutating func next(isolation actor: isolated (any Actor)?) async -> Element? { await mailbox.next() }
     }
 
+    /// Over before it begins: of streams that carry no such thing.
+    public static var none: Arrivals {
+        let mailbox = Mailbox<Element>()
+        mailbox.finish()
+        return mailbox.arrivals
+    }
+
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(mailbox: mailbox) }
 }
 

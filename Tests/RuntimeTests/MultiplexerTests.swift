@@ -1,0 +1,71 @@
+import Hyperswarm
+import Protomux
+import Testing
+
+/// One end of a pipe in memory that never says that it is full, and counts what is taken from it.
+private struct Pipe: DuplexStream {
+    typealias Element = [UInt8]
+    let incoming: AsyncStream<[UInt8]>
+    let outgoing: AsyncStream<[UInt8]>.Continuation
+    let pulled = Counter()
+
+    static func pair() -> (Pipe, Pipe) {
+        let (a, toA) = AsyncStream<[UInt8]>.makeStream()
+        let (b, toB) = AsyncStream<[UInt8]>.makeStream()
+        return (Pipe(incoming: a, outgoing: toB), Pipe(incoming: b, outgoing: toA))
+    }
+
+    func write(_ bytes: [UInt8]) async throws { outgoing.yield(bytes) }
+    func writeNow(_ bytes: [UInt8]) throws -> Bool {
+        outgoing.yield(bytes)
+        return true
+    }
+    func waitForRoom() async throws {}
+    func finish() async throws { outgoing.finish() }
+    func flush() async throws {}
+    func send(_ message: [UInt8]) async throws { throw StreamClosed() }
+    var messages: Arrivals<[UInt8]> { .none }
+    func destroy() { outgoing.finish() }
+    var hasRemoteEnded: Bool { false }
+    func closed() async throws -> StreamFailure? { nil }
+
+    struct Iterator: AsyncIteratorProtocol {
+        var base: AsyncStream<[UInt8]>.Iterator
+        let pulled: Counter
+        mutating func next() async throws -> [UInt8]? {
+            let next = await base.next()
+            await pulled.add()
+            return next
+        }
+    }
+    func makeAsyncIterator() -> Iterator { Iterator(base: incoming.makeAsyncIterator(), pulled: pulled) }
+}
+
+private actor Counter {
+    private(set) var count = 0
+    func add() { count += 1 }
+}
+
+@Test func whatNobodyTakesHoldsTheConnectionBack() async throws {
+    let (one, two) = Pipe.pair()
+    let bulk = ChannelOptions(ChannelKey("bulk"), messageCount: 1)
+    let sender = try Multiplexer(
+        one, opening: [(bulk, handshake: []), (ChannelOptions(ChannelKey("idle"), messageCount: 1), handshake: [])])
+    let reader = try Multiplexer(
+        two, opening: [(bulk, handshake: []), (ChannelOptions(ChannelKey("idle"), messageCount: 1), handshake: [])])
+    _ = try await sender.opened[0].opened()
+    for _ in 0..<300 { try sender.opened[0].sendNow([UInt8](repeating: 1, count: 65_536)) }
+    // 4 MiB are 64 of these; then reading stops, however long nobody takes.
+    while await two.pulled.count < 60 { await Task.yield() }
+    for _ in 0..<20_000 { await Task.yield() }
+    let stopped = await two.pulled.count
+    #expect(stopped < 80)
+    // Taking lets it go on, and so does closing the channel.
+    var messages = reader.opened[0].messages.makeAsyncIterator()
+    for _ in 0..<100 { #expect(await messages.next()?.payload.count == 65_536) }
+    reader.opened[0].close()
+    while await two.pulled.count < 300 { await Task.yield() }
+    try sender.opened[1].sendNow([9])
+    var idle = reader.opened[1].messages.makeAsyncIterator()
+    #expect(await idle.next()?.payload == [9])
+}
