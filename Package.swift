@@ -136,8 +136,7 @@ let package = Package(
             "PeerProbes",
             [
                 "Conformance", "LivePeers", "UDXChecks", "SansIO", "CompactEncoding", "HyperCrypto", "StrictJSON", "UDX", "DHTRPC",
-                "HyperDHT",
-                "Noise", "SecretStream", "Protomux",
+                "HyperDHT", "Noise", "SecretStream", "Protomux", "BlindRelay",
             ]),
         floor("Fuzzing", ["SansIO", "CompactEncoding", "UDX", "DHTRPC", "HyperDHT", "Noise", "SecretStream", "Protomux", "BlindRelay"]),
 

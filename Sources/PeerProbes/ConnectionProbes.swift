@@ -12,7 +12,7 @@ enum ConnectionProbes {
         _ slug: String, _ requirements: [String], _ run: @escaping @Sendable (ServerProbing, ConnectionTester) throws -> Void
     ) -> Probe {
         .dht("secret-stream", slug, requirements, needs: ["listen", "send"]) { dht in
-            let it = try ServerProbing(RecordProbing(dht), firewall: nil)
+            let it = try ServerProbing(RecordProbing(dht))
             try run(it, ConnectionTester(it))
         }
     }

@@ -13,6 +13,8 @@ import UDX
 /// A client that a server of the peer has taken: UDX is our own machine's, every byte of the secret stream is written by hand.
 final class ConnectionTester {
     let handshake: HandshakeResult
+    /// Where the peer's packets come from.
+    let address: Endpoint
     /// Bytes of the peer's stream, in order.
     private(set) var received: [UInt8] = []
     /// Its unordered messages, as they came.
@@ -53,6 +55,7 @@ final class ConnectionTester {
             throw PeerDeviation("handshake", expected: "complete, with a UDX stream", actual: "\(payload)")
         }
         handshake = result
+        address = source
         // Any 24 bytes will do: this key is used once.
         guard let cipher = SecretStreamCipher(key: result.tx, header: ConnectionTester.header) else { throw ProbeError("no cipher") }
         self.cipher = cipher
@@ -65,11 +68,16 @@ final class ConnectionTester {
 
     private static let header = [UInt8](repeating: 0x11, count: SecretStreamCipher.headerLength)
 
-    /// Our id header; then the peer must tell of the connection.
-    func open() throws {
+    /// Our id header.
+    func begin() throws {
         let own = IDHeader(id: IDHeader.id(handshakeHash: handshake.hash, isInitiator: true), header: ConnectionTester.header).encoded
         try write(FrameLength(own.count).encoded + own)
         try pass(50)
+    }
+
+    /// Our id header; then the peer must tell of the connection.
+    func open() throws {
+        try begin()
         stream = try it.context.peer.event("connection", seconds: 5, where: { $0["server"] == self.it.server }).handle("stream")
     }
 
@@ -136,6 +144,28 @@ final class ConnectionTester {
     /// What the peer's messages say, opened with the responder's key.
     var messages: [[UInt8]] {
         envelopes.compactMap { UnorderedBox.open($0, key: UnorderedBox.key(handshakeHash: handshake.hash, senderIsInitiator: false)) }
+    }
+
+    /// The peer's messages on the stream, decrypted; keepalives are left out. Up to the first that does not verify.
+    var plaintexts: [[UInt8]] {
+        var (parser, offset, result) = (FrameParser(), 0, [[UInt8]]())
+        var reader: SecretStreamReader?
+        while case .inPlace(let range) = parser.next(received, from: &offset, limits: 1...FrameLength.largest) {
+            if let reader {
+                guard let opened = reader.open(received, range: range) else { break }
+                if !opened.plaintext.isEmpty { result.append(opened.plaintext) }
+            } else {
+                guard let header = try? IDHeader(decoding: Array(received[range])) else { break }
+                reader = SecretStreamReader(key: handshake.rx, header: header.header)
+            }
+        }
+        return result
+    }
+
+    /// Destroys the UDX stream.
+    func destroy() throws {
+        try udx.destroy(ConnectionTester.id, now: .now)
+        flush()
     }
 
     /// What the peer's application got by events of this kind.

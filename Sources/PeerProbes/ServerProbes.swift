@@ -130,13 +130,14 @@ final class ServerProbing {
     let server: JSON
     private let key: KeyPair
 
-    init(_ records: RecordProbing, firewall: JSON?) throws {
+    /// `command`: "listen", or "relay" for a blind relay.
+    init(_ records: RecordProbing, _ command: String = "listen", firewall: JSON? = nil) throws {
         self.records = records
         node = try records.dht.bootstrapper()
         key = records.key(7)
         var arguments: JSONObject = ["node": node.handle, "seed": .string(Hex.encode([UInt8](repeating: 7, count: 32)))]
         if let firewall { arguments.set("firewall", firewall) }
-        server = try records.dht.peer.request("listen", arguments).handle("server")
+        server = try records.dht.peer.request(command, arguments).handle("server")
     }
 
     var exam: Examination { records.exam }
