@@ -115,7 +115,7 @@ let package = Package(
             "DHTChecks",
             [
                 "Conformance", "DHTRPC", "HyperDHT", "HyperCrypto", "CompactEncoding", "NetworkSimulator", "Simulations", "UDX", "Noise",
-                "Protomux", "BlindRelay", "PacketCapture", "KeyLog", "StrictJSON",
+                "Protomux", "BlindRelay", "PacketCapture", "KeyLog", "Dissection", "StrictJSON",
             ]),
         floor("SwarmChecks", ["Conformance", "HyperswarmCore", "HyperDHT", "NetworkSimulator"]),
         floor(

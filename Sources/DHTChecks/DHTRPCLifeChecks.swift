@@ -127,7 +127,8 @@ enum DHTRPCLifeChecks {
 
     /// The default node: open at once by the quick check, persistent after 20 minutes, ephemeral again after a sleep.
     private static func adaptive(_ exam: Examination) {
-        let testers = [Bench.tester(1), Bench.tester(2), Bench.tester(3)]
+        // Enough nodes that the search still goes on when the quick check is answered.
+        let testers = (1...5).map(Bench.tester)
         let bench = starting(exam, testers) { $0.persistence = .adaptive }
         bench.start()
         bench.run(.seconds(20)) { bench.isReady }

@@ -5,7 +5,7 @@ enum DHTRPCSuite {
     static let suite = CheckSuite(
         layer: "dht-rpc",
         checks: DHTRPCVectors.checks + DHTRPCAnswerChecks.checks + DHTRPCTableChecks.checks + DHTRPCRequestChecks.checks
-            + DHTRPCQueryChecks.checks + DHTRPCLifeChecks.checks + DHTRPCReplayChecks.checks + DHTRPCHostileChecks.checks
+            + DHTRPCQueryChecks.checks + DHTRPCLifeChecks.checks + DHTRPCHostileChecks.checks
             + DHTRPCSimulationChecks.checks,
         mutants: DHTRPCMutants.mutants)
 }

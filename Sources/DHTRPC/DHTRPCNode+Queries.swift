@@ -166,10 +166,11 @@ extension DHTRPCNode {
         /// DHT-37: who answers with an error is not among the closest.
         if reply.error == 0 || Mutation.dhtRPC(37).isActive, let id = reply.id, query.isCloser(id) { query.addClosest(reply, id) }
         follow(query, reply)
-        if reply.error == 0 {
-            if query.kind == .owner { events.append(.queryReply(query.id, reply)) }
-            queryGotReply(query, reply)
-        }
+        if reply.error == 0, query.kind == .owner { events.append(.queryReply(query.id, reply)) }
+        // Next candidates are asked before anybody hears of the reply, as in the reference: the quick firewall check comes after them.
+        pump(query)
+        guard reply.error == 0, query.kind != .owner else { return }
+        queryGotReply(query, reply)
         pump(query)
     }
 

@@ -80,6 +80,7 @@ extension DHTRPCNode {
             var options = RequestOptions()
             options.isInternal = true
             options.value = portValue(sockets?.serverPort ?? 0)
+            options.id = reply.id
             makeRequest(to: reply.from, command: InternalCommand.pingNAT.rawValue, options, for: .quickProbe)
         }
     }

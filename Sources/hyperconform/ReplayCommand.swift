@@ -1,10 +1,12 @@
 import ArgumentParser
 import Conformance
 import ConformanceReports
+import DHTChecks
 import Dissection
 import Foundation
 import PacketCapture
 import TraceChecks
+import UDXChecks
 
 struct ReplayCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -48,27 +50,10 @@ struct ReplayCommand: ParsableCommand {
         if !report.isPassed { throw ExitCode(1) }
     }
 
-    /// Replays exist for the corpus's own recordings: those whose check is named after this one.
+    /// Our machines in the recorded parties' places, for every scenario that a replay exists for.
     private func replays(of bundle: TraceBundle) -> [CheckResult] {
-        guard let corpus = try? corpusOptions.load(),
-            URL(fileURLWithPath: bundle.path).standardizedFileURL.path
-                == URL(fileURLWithPath: corpus.root + "/Fixtures/" + bundle.name).standardizedFileURL.path
-        else { return [] }
-        let names = ReplayCommand.names(bundle.name)
-        let checks = SuiteRegistry.suites(in: corpus).flatMap(\.checks).filter { check in
-            check.tier == .replay && names.contains { check.id.hasSuffix(".replay.\($0)") || check.id.contains(".replay.\($0).") }
-        }
+        let checks = UDXChecks.replays(of: bundle) + [NodeReplayChecks.check(bundle)].compactMap { $0 }
+        let corpus = (try? corpusOptions.load()) ?? Corpus(root: bundle.path)
         return CheckPool(corpus: corpus).run(checks.map { CheckJob($0) })
-    }
-
-    /// What checks call a recording: "again/udx-lossy" is "again-udx-lossy", or "commands-again" where the layer is part of the id.
-    private static func names(_ bundle: String) -> Set<String> {
-        var names: Set<String> = [bundle.replacingOccurrences(of: "/", with: "-")]
-        let isAgain = bundle.hasPrefix("again/")
-        let scenario = isAgain ? String(bundle.dropFirst("again/".count)) : bundle
-        for layer in ["dht-rpc-", "dht-"] where scenario.hasPrefix(layer) {
-            names.insert(scenario.dropFirst(layer.count) + (isAgain ? "-again" : ""))
-        }
-        return names
     }
 }

@@ -42,4 +42,28 @@ extension HyperDHTNode {
         settle()
         return operation.id
     }
+
+    /// FIND_NODE for an id. Each reply comes as `.raw`; ends with `.done`.
+    @discardableResult
+    public func findNode(_ target: Bytes32) -> OperationID {
+        let operation = newOperation(.raw, target)
+        guard begins(operation) else { return operation.id }
+        let id = rpc.findNode(target)
+        operation.query = id
+        queries[id] = .operation(operation.id)
+        settle()
+        return operation.id
+    }
+
+    /// A PING with this many zero bytes. Ends with `.response` or `.failed`.
+    @discardableResult
+    public func ping(_ destination: Endpoint, padding: Int) -> OperationID {
+        let operation = newOperation(.raw, .zero)
+        guard begins(operation) else { return operation.id }
+        let id = rpc.ping(destination, padding: padding)
+        requests[id] = .ping(operation.id)
+        operation.request = id
+        settle()
+        return operation.id
+    }
 }

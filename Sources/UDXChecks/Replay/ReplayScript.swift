@@ -61,7 +61,7 @@ struct ReplayScript {
 
         var sent: [Own] = []
         var incoming: [(time: Instant, bytes: [UInt8], packet: RawPacket)] = []
-        let isLossy = bundle.name.hasSuffix("udx-lossy")
+        let isLossy = bundle.manifest?.scenario == "udx-lossy"
         let loses = isLossy && ownPort == 40_002
         var towards = 0
         var lost = 0
