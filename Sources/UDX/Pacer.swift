@@ -3,7 +3,8 @@ import SansIO
 /// The byte budget of packets that carry data. udx.md section 12.3. UDX-52.
 ///
 /// Two differences from the reference, both towards evenness: a packet that overdraws the budget is paid for before the next one (the reference
-/// forgets it, and so never sends less than a packet each millisecond), and a rest of any length earns five milliseconds, or 25 000 bytes, at most.
+/// forgets it, and so never sends less than a packet each millisecond), and while packets are in flight a pause of any length earns five milliseconds,
+/// or 25 000 bytes, at most.
 struct Pacer {
     /// Bytes that may leave before the clock's next millisecond; below 0 after a packet that was larger than what was left.
     private var available = Pacer.smallestBurst
@@ -14,11 +15,12 @@ struct Pacer {
     init(at now: Int64) { lastRefill = now }
 
     /// Whether a packet may leave now. The budget is set, not added to, whenever the clock has moved.
-    mutating func maySend(at now: Int64, rate: Int) -> Bool {
+    mutating func maySend(at now: Int64, rate: Int, isIdle: Bool) -> Bool {
         if now > lastRefill {
             let (budget, overflow) = rate.multipliedReportingOverflow(by: Int(now - lastRefill))
             let debt = min(available, 0)
-            available = min(overflow ? .max : budget, max(Pacer.smallestBurst, min(rate, 1 << 40) * 5)) + debt
+            let most = isIdle ? 1 << 40 : max(Pacer.smallestBurst, min(rate, 1 << 40) * 5)
+            available = min(overflow ? .max : budget, most) + debt
             lastRefill = now
         }
         /// UDX-52.

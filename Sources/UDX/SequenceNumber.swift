@@ -12,8 +12,9 @@ public struct SequenceNumber: Hashable, Sendable, CustomStringConvertible {
     /// 0, where both directions of a stream begin unless told otherwise.
     public static let zero = SequenceNumber(0)
 
-    @inlinable public func isBefore(_ other: SequenceNumber) -> Bool { distance(to: other) > 0 }
-    @inlinable public func isAfter(_ other: SequenceNumber) -> Bool { distance(to: other) < 0 }
+    /// Of two numbers that lie 2^31 apart each is before the other and neither is after, as in the reference.
+    @inlinable public func isBefore(_ other: SequenceNumber) -> Bool { other.distance(to: self) < 0 }
+    @inlinable public func isAfter(_ other: SequenceNumber) -> Bool { other.distance(to: self) > 0 }
 
     /// UDX-9. How many steps lead from here to `other`: negative when `other` is before.
     @inlinable public func distance(to other: SequenceNumber) -> Int {

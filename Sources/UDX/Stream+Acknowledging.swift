@@ -60,7 +60,7 @@ extension Stream {
 
     /// The peer's end is reported once its END is contiguous and acknowledged. UDX-53. When both directions are done the stream closes.
     func reportEndIfComplete() {
-        if let end = remoteEnd, !hasReportedEnd, end.isBefore(nextExpected) { reportEnd() }
+        if let end = remoteEnd, !hasReportedEnd, !end.isAfter(nextExpected) { reportEnd() }
         /// UDX-58.
         if hasEnded && hasReportedEnd { close(.finished) }
     }
@@ -68,7 +68,6 @@ extension Stream {
     func reportEnd() {
         guard !hasReportedEnd else { return }
         hasReportedEnd = true
-        buffer.removeAll()
         context.emit(.end(id))
         /// UDX-55: our direction stays open.
         if Mutation.udx(55).isActive { endRequested = true }

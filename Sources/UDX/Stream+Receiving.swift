@@ -23,7 +23,7 @@ extension Stream {
         let payload = layout.payload.lowerBound + range.lowerBound..<layout.payload.upperBound + range.lowerBound
 
         /// R5.
-        if !header.seq.isBefore(nextExpected) {
+        if !nextExpected.isAfter(header.seq) {
             if !type.isDisjoint(with: [.data, .end]) { accept(header, bytes, payload, padding: layout.padding.count) }
             if isClosed { return }
             /// R5c. UDX-62: also across holes; nothing is sent back.
@@ -46,7 +46,7 @@ extension Stream {
         if Mutation.udx(27).isActive && type.contains(.message) { return }
 
         /// R8. UDX-23: an ack of what was never sent is of no use; the payload was.
-        if header.ack.isAfter(sndNxt) {
+        if sndNxt.isBefore(header.ack) {
             context.drop(.acknowledgesUnsent)
             if !Mutation.udx(23).isActive { return }
         }
@@ -124,6 +124,7 @@ extension Stream {
 
         var sample = RateSample()
         let deliveredBefore = delivery.delivered
+        let lostBefore = lostTotal
         /// R13.
         var endAcknowledged = false
         while sndUna.isBefore(ack) {
@@ -131,7 +132,7 @@ extension Stream {
             sndUna = sndUna.advanced(by: 1)
             if isClosed { return }
         }
-        if endSent && !hasEnded && !isOutstanding {
+        if isWhollyAcknowledged {
             hasEnded = true
             endAcknowledged = true
         }
@@ -143,6 +144,8 @@ extension Stream {
         for index in 0..<layout.sackCount where isOutstanding {
             processBlock(bytes, at: base + layout.sackStart + 8 * index, layout, &sample)
         }
+        // SACK may be what completes our direction: then nothing is sent, now or when the cumulative ack follows.
+        if isWhollyAcknowledged { hasEnded = true }
 
         /// R16.
         let delivered = delivery.delivered - deliveredBefore
@@ -173,14 +176,15 @@ extension Stream {
         }
         /// R18.
         if dataWasOutstanding {
-            let losses = lostTotal - lostAtLastSample
-            lostAtLastSample = lostTotal
-            delivery.complete(&sample, acknowledged: delivered, losses: losses, at: context.now, minimumRTT: rtt.minimum)
+            delivery.complete(&sample, acknowledged: delivered, losses: lostTotal - lostBefore, at: context.now, minimumRTT: rtt.minimum)
             congestion.acknowledged(sample, flight, appLimitedUntil: &delivery.appLimitedUntil)
         }
         /// R19.
         sendAllowed()
     }
+
+    /// Everything including END is acknowledged, cumulatively or by SACK.
+    private var isWhollyAcknowledged: Bool { endSent && !hasEnded && inFlight.isEmpty && lost.isEmpty }
 
     private func owesAcknowledgement(to header: PacketHeader) -> Bool {
         guard !header.type.isDisjoint(with: [.data, .end]) else { return Mutation.udx(57).isActive && hasReportedEnd }
@@ -199,7 +203,7 @@ extension Stream {
     private func updateWindow(_ header: PacketHeader) {
         let isNewer =
             windowUpdateSeq.isBefore(header.seq)
-            || (windowUpdateSeq == header.seq && !header.ack.isBefore(windowUpdateAck))
+            || (windowUpdateSeq == header.seq && !windowUpdateAck.isAfter(header.ack))
         let takesAny = Mutation.udx(32).isActive || (Mutation.udx(77).isActive && header.type.contains(.data))
         guard takesAny || (!header.ack.isBefore(sndUna) && isNewer) else { return }
         var window = header.window

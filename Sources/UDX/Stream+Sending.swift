@@ -11,7 +11,7 @@ extension Stream {
 
     /// UDX-29, UDX-51. Retransmissions don't ask the peer's window.
     private func maySend(retransmission: Bool) -> Bool {
-        guard pacer.maySend(at: context.now, rate: congestion.pacingRate) else { return false }
+        guard pacer.maySend(at: context.now, rate: congestion.pacingRate, isIdle: !isOutstanding) else { return false }
         if retransmission { return inFlight.count < congestion.window || repairCredit > 0 }
         return inFlight.count < min(congestion.window, peerWindowInPackets)
     }

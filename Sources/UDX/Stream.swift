@@ -85,13 +85,13 @@ final class Stream {
     @exclusivity(unchecked) var rackRTT: Int64 = 0
     @exclusivity(unchecked) var rackSentAt: Int64 = -1
     @exclusivity(unchecked) var rackNext = SequenceNumber.zero
-    @exclusivity(unchecked) var forwardMost: SequenceNumber
+    /// Starts at 0 whatever the initial number, as the reference's mark does (udx.md section 11.1): repairs wait the same time.
+    @exclusivity(unchecked) var forwardMost = SequenceNumber.zero
     @exclusivity(unchecked) var hasSeenReordering = false
     /// Retransmissions that the last ACK allows whatever the window: one for each packet that it reported. Where more is held than fifty blocks
     /// can say, packets count as in flight that arrived long ago.
     @exclusivity(unchecked) var repairCredit = 0
     @exclusivity(unchecked) var lostTotal = 0
-    @exclusivity(unchecked) var lostAtLastSample = 0
     @exclusivity(unchecked) var tailProbeInFlight = false
     @exclusivity(unchecked) var tailProbeIsRetransmission = false
     @exclusivity(unchecked) var tailProbePermitted = false
@@ -139,8 +139,6 @@ final class Stream {
         sndNxt = initialSequence
         sndUna = initialSequence
         windowUpdateAck = initialSequence
-        // The reference leaves this mark at 0 and so sees reordering where there is none (udx.md section 11.1).
-        forwardMost = initialSequence
         recoveryMark = initialSequence
         /// UDX-28.
         if Mutation.udx(28).isActive { peerWindow = 0 }

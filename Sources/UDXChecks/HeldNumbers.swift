@@ -13,8 +13,10 @@ struct HeldNumbers {
     var blocks: [Range32] { Array(HeldNumbers.blocks(ahead, ack).prefix(50)) }
 
     /// What libudx says since December 2025: its scan ends after as many missing numbers as there are packets held. udx.md section 6.2.
-    var blocksOfLibudx: [Range32] {
-        var missing = ahead.count
+    ///
+    /// - Parameter beyond: packets held as well that lie too far ahead to be reported; they lengthen the scan.
+    func blocksOfLibudx(beyond: Int = 0) -> [Range32] {
+        var missing = ahead.count + beyond
         var next: UInt32 = 1
         var found: [UInt32] = []
         for distance in ahead {

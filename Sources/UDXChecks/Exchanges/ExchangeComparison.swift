@@ -54,8 +54,8 @@ package final class ExchangeComparison {
     package var hasFinished = false
     /// An ACK that announces a reopened window may stand among the next packets.
     package var windowReopened = false
-    /// Answers of the lingering stream that must stand among the next packets; and datagrams that libudx handed over instead.
-    private var lingeringAnswers: [[UInt8]] = []
+    /// How many answers of the lingering stream must follow the next packets; and datagrams that libudx handed over instead.
+    private var lateArrivals = 0
     private var swallowed: [[UInt8]] = []
 
     package init(_ script: ExchangeCase, _ exam: Examination, origin: Instant, timing: Timing = .virtual) {
@@ -78,8 +78,8 @@ package final class ExchangeComparison {
 
     package func testerSent(_ datagram: [UInt8]) {
         tolerance.testerSent(datagram)
-        if hasFinished, let answer = tolerance.lingeringAnswer(to: datagram) {
-            lingeringAnswers.append(answer)
+        if hasFinished && tolerance.isAnsweredLate(datagram) {
+            lateArrivals += 1
             swallowed.append(datagram)
         }
     }
@@ -127,9 +127,16 @@ package final class ExchangeComparison {
         var actual = (timing.isReal ? ordered(sent, as: expected) : sent)[...]
         sent = []
         for wanted in expected {
-            let mayBeEarly = tolerance.isDelayedRepair(wanted.bytes)
-            let (bytes, reasons) = tolerance.adjust(wanted.bytes)
-            skipAdditions(&actual, before: bytes)
+            var (bytes, reasons) = tolerance.adjust(wanted.bytes)
+            skipReopening(&actual, before: bytes)
+            if let first = actual.first?.payload, let whole = tolerance.withAllBlocks(bytes, as: first) {
+                bytes = whole
+                reasons.append(ExchangeTolerance.holes)
+            } else if let first = actual.first?.payload, let probe = tolerance.asDataProbe(bytes, as: first) {
+                bytes = probe
+                tolerance.dataProbeSent(probe)
+                reasons.append(ExchangeTolerance.dataProbe)
+            }
             guard let got = actual.popFirst() else {
                 exam.report(wanted.node.path, expected: RawPacket.describe(bytes), actual: "silence")
                 wanted.packet.compare(.null)
@@ -149,44 +156,46 @@ package final class ExchangeComparison {
                 exam.bytes("\(wanted.node.path) \(RawPacket.describe(payload)) for \(RawPacket.describe(bytes))", payload, bytes)
             }
             let after = (got.at - origin).milliseconds
-            let isEarly = mayBeEarly && after < wanted.earliest
-            if isEarly { exam.allow(ExchangeTolerance.reordering) }
             exam.require(
                 "\(wanted.node.path).afterMilliseconds",
-                isEarly || (wanted.earliest - timing.early...max(wanted.earliest, wanted.latest) + timing.late + lag).contains(after),
+                (wanted.earliest - timing.early...max(wanted.earliest, wanted.latest) + timing.late + lag).contains(after),
                 "\(after) ms")
             wanted.after.compare(wanted.after.json)
             exam.equal("\(wanted.node.path).at", got.place, wanted.place.endpoint.description)
             exam.equal("\(wanted.node.path).from", got.socket, wanted.socket.id.description)
         }
-        skipAdditions(&actual, before: nil)
+        skipReopening(&actual, before: nil)
+        takeLateAnswers(&actual, node)
         for extra in actual {
             exam.report(
                 "\(node.path).receive[\(expected.count)]", expected: "silence",
                 actual: "\(RawPacket.describe(extra.payload)) after \((extra.at - origin).milliseconds) ms")
         }
         exam.count(1)
-        if timing.takesRecorded { lingeringAnswers = [] }
-        for answer in lingeringAnswers { exam.report(node.path, expected: RawPacket.describe(answer), actual: "silence") }
-        lingeringAnswers = []
-        tolerance.stepEnded()
         windowReopened = false
     }
 
-    /// Takes out packets of ours that libudx does not send and that a listed rule explains.
-    private func skipAdditions(_ actual: inout ArraySlice<Sent>, before next: [UInt8]?) {
-        while let first = actual.first?.payload, first != next {
-            if let answer = lingeringAnswers.first, answer == first {
-                exam.allow(ExchangeTolerance.linger)
-                lingeringAnswers.removeFirst()
-            } else if windowReopened, let packet = RawPacket(first), packet.type & ~RawPacket.sack == 0, packet.window >= 2904 {
-                exam.allow(ExchangeTolerance.reopened)
-                windowReopened = false
-            } else {
-                return
-            }
+    /// Takes out the ACK that announces a reopened window: libudx does not send it.
+    private func skipReopening(_ actual: inout ArraySlice<Sent>, before next: [UInt8]?) {
+        guard windowReopened, let first = actual.first?.payload, first != next, let packet = RawPacket(first) else { return }
+        guard packet.type & ~RawPacket.sack == 0, packet.window >= 2904 else { return }
+        exam.allow(ExchangeTolerance.reopened)
+        windowReopened = false
+        actual.removeFirst()
+    }
+
+    /// Takes out the answers of the lingering stream: libudx gives none.
+    private func takeLateAnswers(_ actual: inout ArraySlice<Sent>, _ node: VectorNode) {
+        guard let answer = tolerance.lingeringAnswer else { return lateArrivals = 0 }
+        while lateArrivals > 0 && actual.first?.payload == answer {
+            exam.allow(ExchangeTolerance.linger)
             actual.removeFirst()
+            lateArrivals -= 1
         }
+        for _ in 0..<(timing.takesRecorded ? 0 : lateArrivals) {
+            exam.report(node.path, expected: RawPacket.describe(answer), actual: "silence")
+        }
+        lateArrivals = 0
     }
 
     /// Over real sockets the order between two places is not known: each keeps its own.

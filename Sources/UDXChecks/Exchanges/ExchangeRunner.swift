@@ -73,15 +73,29 @@ final class ExchangeRunner {
                 exam.equal("\(node.path).application.error", "none", call.error ?? "none")
                 comparison.called(call)
             } catch let error as UDXError {
-                let names: [UDXError.Kind: String] = [
-                    .notConnected: "ENOTCONN", .alreadyConnected: "EISCONN", .ended: "EPIPE", .invalidAddress: "EINVAL",
-                ]
-                exam.equal("\(node.path).application.error", names[error.kind] ?? "\(error)", call.error ?? "none")
+                exam.equal("\(node.path).application.error", ExchangeRunner.name(of: error, refusing: call), call.error ?? "none")
             }
             if windowBefore == 0, let after = instance.statistics(of: local)?.ownWindow, after > 0 { comparison.windowReopened = true }
         }
         instance.endTurn(at: now)
         collect()
+    }
+
+    /// libudx's name for a refusal. A closed stream is unknown to ours; libudx still has the object, unconnected, and does nothing with it.
+    private static func name(of error: UDXError, refusing call: ExchangeCase.Call) -> String {
+        switch error.kind {
+        case .notConnected: call.name == "changeRemote" ? "EINVAL" : "ENOTCONN"
+        case .alreadyConnected: "EISCONN"
+        case .ended: "EPIPE"
+        case .invalidAddress: "EINVAL"
+        case .unknownStream:
+            switch call.name {
+            case "write", "writeAndEnd", "end", "message": "ENOTCONN"
+            case "connect", "changeRemote": "EINVAL"
+            default: "none"
+            }
+        default: "\(error)"
+        }
     }
 
     private func perform(_ call: ExchangeCase.Call) throws {
@@ -109,10 +123,8 @@ final class ExchangeRunner {
                 settle()
                 comparison.saw("datagram", Hex.encode(datagram))
             }
-            if !together {
-                instance.endTurn(at: now)
-                collect()
-            }
+            if !together { instance.endTurn(at: now) }
+            collect()
         }
         instance.endTurn(at: now)
         collect()

@@ -6,21 +6,15 @@ struct ExchangeTolerance {
     static let holes = "UDX-18: all blocks that are held are reported, where libudx's scan stops early"
     static let tinyWindow = "UDX-33: a window below 2904 is advertised as 0"
     static let dataProbe = "UDX-35: after two unanswered HEARTBEATs the probe is one DATA packet beyond the window"
-    static let reordering =
-        "udx.md 11.1: libudx sees reordering where its own first number is above 2^31 and repairs a quarter of a round trip later"
     static let linger = "UDX-59: after a graceful close a repeated DATA or END is acknowledged and not handed to the application"
     static let normalClose = "section 14.2: a time-out with only END unacknowledged, after the peer's end, is a normal close"
     static let reopened = "udx.md section 7: one ACK announces that a closed window reopened"
 
     private let localID: UInt32
-    private var nextExpected: UInt32
-    private let firstOwn: UInt32
     /// A relay forwards what it gets: nothing of ours is in it.
     private let relays: Bool
-    /// Numbers of DATA and END that the tester sent to the stream and that an honest receiver holds or has taken in, in the order of arrival.
-    private var arrived: [UInt32] = []
-    /// How many of them had arrived when each packet came that asks for an ACK: the ACKs of a burst see one after the other.
-    private var moments: [Int] = []
+    /// Numbers of DATA and END that the tester sent to the stream: nothing else can be reported.
+    private var arrived: Set<UInt32> = []
     /// The tester's last word on its window; and HEARTBEATs of the recording since it last sent anything.
     private var testerWindow = UInt32.max
     private var unansweredProbes = 0
@@ -38,8 +32,6 @@ struct ExchangeTolerance {
 
     init(_ setup: ExchangeCase.Setup) {
         localID = setup.localID
-        nextExpected = setup.remoteSeq
-        firstOwn = setup.localSeq
         relays = setup.partner != nil
     }
 
@@ -48,18 +40,51 @@ struct ExchangeTolerance {
         guard let packet = RawPacket(Array(bytes.prefix(2048))), packet.id == localID else { return }
         unansweredProbes = 0
         testerWindow = packet.window
-        if packet.has(RawPacket.heartbeat) { return moments.append(arrived.count) }
-        guard Int(packet.dataOffset) <= packet.body.count else { return }
-        guard packet.has(RawPacket.data | RawPacket.end) else { return }
-        let ahead = Int32(bitPattern: packet.seq &- nextExpected)
-        // Beyond this span nothing is reported, and ours holds nothing. UDX-40.
-        if ahead >= 0 && ahead <= 65_536 && !arrived.contains(packet.seq) { arrived.append(packet.seq) }
-        while arrived.contains(nextExpected) { nextExpected &+= 1 }
-        moments.append(arrived.count)
+        guard !packet.has(RawPacket.heartbeat), Int(packet.dataOffset) <= packet.body.count else { return }
+        if packet.has(RawPacket.data | RawPacket.end) { arrived.insert(packet.seq) }
     }
 
-    /// A receive step is over: the next ACKs answer what comes now.
-    mutating func stepEnded() { moments = [] }
+    /// `wanted` as ours must send it where `actual` tells more of what is held: the same ACK or SACK with all blocks, of which libudx's scan would
+    /// have told just those of `wanted`, and of numbers only that the tester sent. Nil when it is not that.
+    func withAllBlocks(_ wanted: [UInt8], as actual: [UInt8]) -> [UInt8]? {
+        guard !relays, var packet = RawPacket(wanted), let got = RawPacket(actual), got.blocks != packet.blocks else { return nil }
+        guard packet.type & ~RawPacket.sack == 0, got.type == RawPacket.sack, got.blocks.count <= 50 else { return nil }
+        var numbers: [UInt32] = []
+        for block in got.blocks {
+            // An honest block lies within the span that is scanned.
+            guard block.start &- packet.ack <= 65_536, block.end &- block.start <= 65_536 else { return nil }
+            numbers += (0..<(block.end &- block.start)).map { block.start &+ $0 }
+        }
+        let held = HeldNumbers(numbers, above: packet.ack)
+        guard held.blocks == got.blocks, arrived.isSuperset(of: numbers) else { return nil }
+        let far = arrived.count { Int32(bitPattern: $0 &- packet.ack) > 65_536 }
+        guard (0...min(far, 64)).contains(where: { held.blocksOfLibudx(beyond: $0) == packet.blocks }) else { return nil }
+        packet.type = RawPacket.sack
+        packet.body = RawPacket.sack(held.blocks)
+        return packet.bytes
+    }
+
+    /// `wanted`, a HEARTBEAT, as the DATA packet beyond the window that ours may send in its place. What the tester says of its window last does not tell
+    /// always that it is closed: not every packet sets it.
+    func asDataProbe(_ wanted: [UInt8], as actual: [UInt8]) -> [UInt8]? {
+        guard let packet = RawPacket(wanted), packet.type == RawPacket.heartbeat, unansweredProbes > 0, unansweredProbes % 3 == 0 else {
+            return nil
+        }
+        guard let got = RawPacket(actual), got.has(RawPacket.data | RawPacket.end) else { return nil }
+        return dataProbe(packet).bytes
+    }
+
+    private func dataProbe(_ heartbeat: RawPacket) -> RawPacket {
+        var packet = heartbeat
+        let rest = written.dropFirst(carried)
+        packet.body = Array(rest.prefix(highestCarried == nil ? 1132 : 1152))
+        packet.type = rest.isEmpty ? 0 : RawPacket.data
+        if hasEnded && packet.body.count == rest.count { packet.type |= RawPacket.end }
+        return packet
+    }
+
+    /// The DATA packet took the place of a probe.
+    mutating func dataProbeSent(_ packet: [UInt8]) { dataProbe = RawPacket(packet)?.seq }
 
     /// What ours must send where libudx sent `recorded`, and why it differs, if it does.
     mutating func adjust(_ recorded: [UInt8]) -> (bytes: [UInt8], reasons: [String]) {
@@ -69,23 +94,10 @@ struct ExchangeTolerance {
             packet.window = 0
             reasons.append(ExchangeTolerance.tinyWindow)
         }
-        if packet.type == 0 || packet.type == RawPacket.sack {
-            let moment = moments.isEmpty ? arrived.count : moments.removeFirst()
-            let held = HeldNumbers(arrived[..<moment], above: packet.ack)
-            // Only where libudx said what its scan says.
-            if held.blocks != held.blocksOfLibudx && packet.blocks == held.blocksOfLibudx {
-                packet.type = RawPacket.sack
-                packet.body = RawPacket.sack(held.blocks)
-                reasons.append(ExchangeTolerance.holes)
-            }
-        }
         if packet.type == RawPacket.heartbeat {
-            if testerWindow == 0 { unansweredProbes += 1 }
-            if unansweredProbes > 0 && unansweredProbes % 3 == 0 {
-                let rest = written.dropFirst(carried)
-                packet.body = Array(rest.prefix(highestCarried == nil ? 1132 : 1152))
-                packet.type = rest.isEmpty ? 0 : RawPacket.data
-                if hasEnded && packet.body.count == rest.count { packet.type |= RawPacket.end }
+            unansweredProbes += 1
+            if testerWindow == 0 && unansweredProbes % 3 == 0 {
+                packet = dataProbe(packet)
                 reasons.append(ExchangeTolerance.dataProbe)
                 dataProbe = packet.seq
             } else if packet.seq == dataProbe {
@@ -100,17 +112,15 @@ struct ExchangeTolerance {
         return (packet.bytes, reasons)
     }
 
-    /// Whether this packet of ours repeats one, in a case where libudx's false idea of reordering delays repairs.
-    func isDelayedRepair(_ recorded: [UInt8]) -> Bool {
-        guard let packet = RawPacket(recorded), packet.has(RawPacket.data | RawPacket.end), let highestCarried else { return false }
-        return firstOwn > 0x8000_0000 && Int32(bitPattern: packet.seq &- highestCarried) <= 0
+    /// Whether a lingering stream answers this datagram.
+    func isAnsweredLate(_ bytes: [UInt8]) -> Bool {
+        guard let packet = RawPacket(bytes), packet.id == localID else { return false }
+        return packet.has(RawPacket.data | RawPacket.end) && !packet.has(RawPacket.heartbeat)
     }
 
     /// The ACK that a lingering stream gives: what it last said of both directions.
-    func lingeringAnswer(to bytes: [UInt8]) -> [UInt8]? {
-        guard let packet = RawPacket(bytes), packet.id == localID, let lastOwn else { return nil }
-        guard packet.has(RawPacket.data | RawPacket.end), !packet.has(RawPacket.heartbeat) else { return nil }
-        var answer = lastOwn
+    var lingeringAnswer: [UInt8]? {
+        guard var answer = lastOwn, let lastOwn else { return nil }
         answer.type = 0
         answer.dataOffset = 0
         answer.body = []

@@ -222,7 +222,7 @@ final class ReplayRunner {
                     if reads.isEmpty { break }
                 }
                 let held = HeldNumbers(arrived, above: wanted.ack)
-                if held.blocks != held.blocksOfLibudx && wanted.blocks == held.blocksOfLibudx {
+                if held.blocks != held.blocksOfLibudx() && wanted.blocks == held.blocksOfLibudx() {
                     allow(ExchangeTolerance.holes)
                     wanted.type = RawPacket.sack
                     wanted.body = RawPacket.sack(held.blocks)
