@@ -75,9 +75,13 @@ final class DHTProbing {
         for attempt in 0..<3 {
             var arguments: JSONObject = ["bootstrap": [], "bootstrapper": true, "port": .integer(try DHTProbing.freePort())]
             if let seed { arguments.set("seed", .string(Hex.encode([UInt8](repeating: seed, count: 32)))) }
-            do { return try start(arguments) } catch let failure as PeerFailure where failure.code == "BIND_FAILED" && attempt < 2 {}
+            do { return try start(arguments) } catch let failure as PeerFailure where DHTProbing.isPortTaken(failure) && attempt < 2 {}
         }
         throw ProbeError("no free port for a bootstrapper")
+    }
+
+    private static func isPortTaken(_ failure: PeerFailure) -> Bool {
+        failure.code == "BIND_FAILED" || failure.description.contains("EADDRINUSE")
     }
 
     // MARK: Asking
