@@ -138,7 +138,12 @@ let package = Package(
                 "Conformance", "LivePeers", "UDXChecks", "SansIO", "CompactEncoding", "HyperCrypto", "StrictJSON", "UDX", "DHTRPC",
                 "HyperDHT", "Noise", "SecretStream", "Protomux", "BlindRelay",
             ]),
-        floor("Fuzzing", ["SansIO", "CompactEncoding", "UDX", "DHTRPC", "HyperDHT", "Noise", "SecretStream", "Protomux", "BlindRelay"]),
+        floor(
+            "Fuzzing",
+            [
+                "Conformance", "SansIO", "CompactEncoding", "HyperCrypto", "StrictJSON", "KeyLog", "UDX", "DHTRPC", "HyperDHT", "Noise",
+                "SecretStream", "Protomux", "BlindRelay", "HyperswarmCore", "PacketCapture", "Dissection",
+            ]),
 
         // Floor 5: tools.
         .executableTarget(
@@ -146,7 +151,7 @@ let package = Package(
             dependencies: [
                 "Conformance", "ConformanceReports", "EncryptionChecks", "UDXChecks", "DHTChecks", "SwarmChecks",
                 "TraceChecks", "Dissection", "PacketCapture", "NetworkSimulator", "Simulations", "LivePeers", "PeerProbes", "UDX", "SansIO",
-                "Hyperswarm",
+                "Hyperswarm", "Fuzzing", "CompactEncoding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

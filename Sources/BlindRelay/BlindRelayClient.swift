@@ -56,7 +56,10 @@ public final class BlindRelayClient {
         guard !isClosed, !requests.contains(where: { $0.token == token }) else { return false }
         requests.append(Request(token: token, isInitiator: isInitiator, deadline: now + timeout))
         let message = Pair(isInitiator: isInitiator, token: token, streamID: UInt64(streamID))
-        return (try? mux.send(channel, type: Pair.type, message.encoded)) ?? false
+        let isSent = (try? mux.send(channel, type: Pair.type, message.encoded)) ?? false
+        // The mux has ended, and its last event is on the way: what was refused here must not fail once more.
+        if !isSent { _ = remove(token) }
+        return isSent
     }
 
     /// Withdraws a request, or takes an active link down.

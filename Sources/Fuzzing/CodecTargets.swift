@@ -5,7 +5,21 @@ import UDX
 
 /// One target a message type; the seeds are small hand-made messages of the specification's own examples.
 public enum FuzzTargets {
-    public static let all: [FuzzTarget] = codecs
+    public static let all: [FuzzTarget] = scripts + decoders
+    /// Everything that takes one message or one file.
+    public static let decoders: [FuzzTarget] = codecs + CaptureTargets.all
+
+    /// Whole machines, driven by what the input says. In the order in which a short run takes them.
+    public static let scripts: [FuzzTarget] = [
+        FuzzTarget("udx.script", planting: .udx(20), seeds: ScriptSeeds.udx, run: UDXScript.run),
+        FuzzTarget("dht-rpc.script", planting: .dhtRPC(1), seeds: ScriptSeeds.dhtRPC, run: DHTRPCScript.run),
+        FuzzTarget("hyperdht.script", planting: .dhtRPC(1), seeds: ScriptSeeds.hyperDHT, run: HyperDHTScript.run),
+        FuzzTarget("hyperswarm.script", planting: .hyperswarm(12), seeds: ScriptSeeds.swarm, run: SwarmScript.run),
+        FuzzTarget("noise.script", planting: .noise(14), seeds: ScriptSeeds.noise, run: NoiseScript.run),
+        FuzzTarget("secret-stream.script", planting: .secretStream(20, 2), seeds: ScriptSeeds.secretStream, run: SecretStreamScript.run),
+        FuzzTarget("protomux.script", planting: .protomux(2), seeds: ScriptSeeds.protomux, run: ProtomuxScript.run),
+        FuzzTarget("blind-relay.script", planting: .blindRelay(8), seeds: ScriptSeeds.blindRelay, run: BlindRelayScript.run),
+    ]
 
     public static let codecs: [FuzzTarget] = [
         .codec("udx.packet", Packet.self, seeds: hex(udxSeeds)),

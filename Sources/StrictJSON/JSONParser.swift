@@ -210,8 +210,9 @@ struct JSONParser {
     }
 
     private mutating func hex4() throws(JSONError) -> UInt32 {
-        guard offset + 4 <= end, let value = UInt32(String(decoding: text[offset..<offset + 4], as: UTF8.self), radix: 16),
-            text[offset] != UInt8(ascii: "+")
+        // Digits alone: a number may begin with a sign, an escape may not.
+        guard offset + 4 <= end, text[offset..<offset + 4].allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }),
+            let value = UInt32(String(decoding: text[offset..<offset + 4], as: UTF8.self), radix: 16)
         else { throw JSONError("four hexadecimal digits are missing", at: offset) }
         offset += 4
         return value

@@ -16,6 +16,12 @@ import Testing
         #expect(throws: JSONError.self) { try JSON.parse("{\"a\":1,\"a\":2}") }
     }
 
+    /// A sign passes where a number is parsed from text: as an escape it must not.
+    @Test(arguments: ["-000", "+041", "00 1", "00", "d800"])
+    func escapesHaveFourDigits(_ digits: String) {
+        #expect(throws: JSONError.self) { try JSON.parse("\"\\u\(digits)\"") }
+    }
+
     @Test func namespacesAreThoseOfTheSpecification() {
         #expect(Namespace.announce.description == "36386adddf9f6fd60db83a6f42fc159d1146aa8644037664230aaa1f0179d497")
     }

@@ -8,13 +8,23 @@ private func runDriver(
     _ one: @convention(c) (UnsafePointer<UInt8>?, Int) -> Int32
 ) -> Int32
 
-if Chosen.name == "list" {
+private let arguments = CommandLine.arguments
+if arguments.count > 1, arguments[1] == "list" {
     print(FuzzTargets.all.map(\.name).joined(separator: "\n"))
     exit(0)
 }
-guard Chosen.target != nil || Chosen.name == "self-test" else {
-    print("FUZZ_TARGET must be self-test, list or one of: \(FuzzTargets.all.map(\.name).joined(separator: " "))")
+guard let target = Chosen.target else {
+    print("FUZZ_TARGET must be one of: \(FuzzTargets.all.map(\.name).joined(separator: " "))")
     exit(2)
+}
+/// `unpack CORPUS FOLDER`: one file an input, for libFuzzer. `pack FOLDER CORPUS`: back into one text file.
+if arguments.count == 4, arguments[1] == "unpack" {
+    try CorpusFolder.unpack(arguments[2], into: arguments[3], target)
+    exit(0)
+}
+if arguments.count == 4, arguments[1] == "pack" {
+    try CorpusFolder.pack(arguments[2], into: arguments[3])
+    exit(0)
 }
 private var argc = CommandLine.argc
 private var argv = CommandLine.unsafeArgv

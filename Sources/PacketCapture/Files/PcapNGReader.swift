@@ -176,7 +176,10 @@ struct PcapNGReader {
         }
     }
 
-    private func nanoseconds(_ ticks: UInt64, _ interface: Interface) -> Int64 {
+    /// From 1970 to 2116, whatever the file says: so nobody who subtracts two times has to fear for the difference.
+    private func nanoseconds(_ ticks: UInt64, _ interface: Interface) -> Int64 { min(max(rawNanoseconds(ticks, interface), 0), 1 << 62) }
+
+    private func rawNanoseconds(_ ticks: UInt64, _ interface: Interface) -> Int64 {
         let base = interface.offsetSeconds.multipliedReportingOverflow(by: 1_000_000_000).partialValue
         if interface.isBinary {
             let seconds = ticks >> UInt64(interface.exponent)
