@@ -59,7 +59,8 @@ int hyperconform_poller_wait(hyperconform_poller *poller, hyperconform_readiness
     int timeout = -1;
     if (deadline != INT64_MAX && deadline <= now(CLOCK_MONOTONIC)) {
         timeout = 0;
-    } else if (deadline != poller->deadline) {
+    } else if (deadline < poller->deadline || poller->deadline <= now(CLOCK_MONOTONIC)) {
+        // A timer that rings early is not set anew: deadlines mostly move away, and each setting is a system call. Then the caller is woken once for nothing.
         struct itimerspec time = {{0, 0}, {0, 0}};
         if (deadline != INT64_MAX) {
             time.it_value.tv_sec = deadline / 1000000;

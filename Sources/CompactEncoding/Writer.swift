@@ -12,7 +12,7 @@ public struct Writer {
 
     @inline(__always)
     private mutating func littleEndian(_ value: UInt64, _ width: Int) {
-        for shift in 0..<width { bytes.append(UInt8(truncatingIfNeeded: value >> (8 * UInt64(shift)))) }
+        withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0[0..<min(max(0, width), 8)]) }
     }
 
     public mutating func uint8(_ value: UInt8) { bytes.append(value) }
@@ -70,6 +70,7 @@ public struct Writer {
     public mutating func fixed(_ value: [UInt8]) { bytes.append(contentsOf: value) }
     public mutating func fixed32(_ value: Bytes32) { value.append(to: &bytes) }
     public mutating func raw(_ value: [UInt8]) { bytes.append(contentsOf: value) }
+    public mutating func raw(_ value: UnsafeRawBufferPointer) { bytes.append(contentsOf: value) }
 
     public mutating func buffer(_ value: [UInt8]) {
         uint(value.count)

@@ -249,7 +249,9 @@ struct BBR {
 
     private mutating func setPacing(_ flight: FlightState, gain: Double) {
         // Never below the smallest window in a round trip: an estimate that outages have ruined could not recover otherwise.
-        let floor = BBR.minimumWindow * flight.maximumPayload / Int(max(1, flight.smoothedRTT))
+        var floor = BBR.minimumWindow * flight.maximumPayload / Int(max(1, flight.smoothedRTT))
+        /// UDX-52.
+        if Mutation.udx(52, 2).isActive { floor = 1 }
         let rate = max(BBR.rate(bandwidth.best, gain, flight.maximumPayload), floor)
         if !hasSeenRTT && flight.smoothedRTT > 0 {
             initialisePacing(smoothedRTT: flight.smoothedRTT, maximumPayload: flight.maximumPayload)

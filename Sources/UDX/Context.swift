@@ -16,6 +16,11 @@ final class Context {
     @exclusivity(unchecked) var nextDeadline: Int64 = .max
     /// Streams with a partial packet that leaves at the end of the turn.
     @exclusivity(unchecked) var partial: [Stream] = []
+    /// Between `beginBurst` and `endBurst`: which streams owe an ACK.
+    @exclusivity(unchecked) private(set) var isBurst = false
+    @exclusivity(unchecked) private var answering: [Stream] = []
+    /// Memory of acknowledged packets: the next ones of the same size are built in it.
+    @exclusivity(unchecked) private var spare: [[UInt8]] = []
     /// Streams that closed in this call and must leave the table.
     @exclusivity(unchecked) var closed: [Stream] = []
 
@@ -31,6 +36,42 @@ final class Context {
 
     /// Bytes of one `data` event. Larger arrays would come from the kernel page by page each time.
     private static let largestRead = 65_536
+
+    // MARK: Memory of packets
+
+    private static let maximumSpare = 256
+    private static let spareSize = 1100...1500
+
+    /// Bytes to build a packet in; what they contain is to be overwritten.
+    func datagram(_ count: Int) -> [UInt8] {
+        if let last = spare.last, last.count == count { return spare.removeLast() }
+        return [UInt8](repeating: 0, count: count)
+    }
+
+    /// Takes the bytes of a packet that is done with.
+    func recycle(_ datagram: inout [UInt8]) {
+        var taken: [UInt8] = []
+        swap(&taken, &datagram)
+        guard Context.spareSize.contains(taken.count) else { return }
+        if spare.count < Context.maximumSpare { spare.append(taken) }
+    }
+
+    // MARK: Bursts
+
+    func beginBurst() { isBurst = true }
+
+    /// The stream owes an ACK by the end of the burst.
+    func answerLater(_ stream: Stream) { answering.append(stream) }
+
+    func endBurst() {
+        isBurst = false
+        guard !answering.isEmpty else { return }
+        let streams = answering
+        answering.removeAll(keepingCapacity: true)
+        /// UDX-15.
+        if Mutation.udx(15, 2).isActive { return }
+        for stream in streams where stream.unanswered > 0 && !stream.isClosed { stream.acknowledge() }
+    }
 
     func drop(_ reason: DropReason) { drops[reason.rawValue] &+= 1 }
 

@@ -48,13 +48,21 @@ extension PacketHeader: CompactCodable {
     }
 
     public func encode(to writer: inout Writer) {
-        writer.uint8(PacketHeader.magic)
-        writer.uint8(PacketHeader.version)
-        writer.uint8(type.rawValue)
-        writer.uint8(dataOffset)
-        writer.uint32(streamID.rawValue)
-        writer.uint32(window)
-        writer.uint32(Mutation.udx(1).isActive ? seq.rawValue.byteSwapped : seq.rawValue)
-        writer.uint32(ack.rawValue)
+        withUnsafeTemporaryAllocation(byteCount: PacketHeader.size, alignment: 4) { header in
+            store(into: header)
+            writer.raw(UnsafeRawBufferPointer(header))
+        }
+    }
+
+    /// Writes the 20 bytes to the front of `target`, which holds as many.
+    func store(into target: UnsafeMutableRawBufferPointer) {
+        precondition(target.count >= PacketHeader.size)
+        let start = UInt32(PacketHeader.magic) | UInt32(PacketHeader.version) << 8 | UInt32(type.rawValue) << 16 | UInt32(dataOffset) << 24
+        target.storeBytes(of: start.littleEndian, as: UInt32.self)
+        target.storeBytes(of: streamID.rawValue.littleEndian, toByteOffset: 4, as: UInt32.self)
+        target.storeBytes(of: window.littleEndian, toByteOffset: 8, as: UInt32.self)
+        let number = Mutation.udx(1).isActive ? seq.rawValue.byteSwapped : seq.rawValue
+        target.storeBytes(of: number.littleEndian, toByteOffset: 12, as: UInt32.self)
+        target.storeBytes(of: ack.rawValue.littleEndian, toByteOffset: 16, as: UInt32.self)
     }
 }

@@ -14,17 +14,20 @@ struct SendQueue {
         count += bytes.count
     }
 
-    /// Moves the first `length` bytes (at most `count`) to the end of `target`.
-    mutating func take(_ length: Int, into target: inout [UInt8]) {
-        var wanted = min(length, count)
+    /// Moves the first bytes to `target`, as many as it holds or as there are.
+    mutating func take(into target: UnsafeMutableRawBufferPointer) {
+        var wanted = min(target.count, count)
+        var position = 0
         count -= wanted
         while wanted > 0 {
             let available = chunks[head].count - offset
             let piece = min(wanted, available)
-            chunks[head].withUnsafeBufferPointer {
-                target.append(contentsOf: UnsafeBufferPointer(rebasing: $0[offset..<offset + piece]))
+            chunks[head].withUnsafeBytes {
+                UnsafeMutableRawBufferPointer(rebasing: target[position..<position + piece])
+                    .copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<offset + piece]))
             }
             wanted -= piece
+            position += piece
             offset += piece
             if piece == available {
                 chunks[head] = []

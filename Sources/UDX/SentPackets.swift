@@ -45,39 +45,60 @@ struct PacketQueue {
 }
 
 /// The packets in [snd.una, snd.nxt): a ring indexed by sequence number, doubled when it is full.
-struct SentPackets {
-    private var slots: [SentPacket]
-    private var mask: UInt32
+///
+/// The slots stand behind a pointer of our own, because every packet is touched a dozen times on its way: an index is always masked, so it can't leave
+/// the ring, and `mask + 1` slots are always initialised.
+final class SentPackets {
+    @exclusivity(unchecked) private var slots: UnsafeMutablePointer<SentPacket>
+    @exclusivity(unchecked) private var mask: UInt32
+
+    private static let smallest = 4
 
     init() {
-        slots = [SentPacket](repeating: SentPacket(), count: 16)
-        mask = 15
+        slots = .allocate(capacity: SentPackets.smallest)
+        slots.initialize(repeating: SentPacket(), count: SentPackets.smallest)
+        mask = UInt32(SentPackets.smallest - 1)
+    }
+
+    deinit { release() }
+
+    private func release() {
+        slots.deinitialize(count: Int(mask) + 1)
+        slots.deallocate()
     }
 
     subscript(seq: SequenceNumber) -> SentPacket {
-        get { slots[Int(seq.rawValue & mask)] }
-        _modify { yield &slots[Int(seq.rawValue & mask)] }
+        unsafeAddress { UnsafePointer(slots + Int(seq.rawValue & mask)) }
+        unsafeMutableAddress { slots + Int(seq.rawValue & mask) }
     }
 
     /// Makes room for the numbers from `first` up to and including `last`.
-    mutating func reserve(from first: SequenceNumber, through last: SequenceNumber) {
+    func reserve(from first: SequenceNumber, through last: SequenceNumber) {
+        let count = Int(mask) + 1
         let needed = first.distance(to: last) + 1
-        guard needed > slots.count else { return }
-        var size = slots.count
+        guard needed > count else { return }
+        var size = count
         while size < needed { size *= 2 }
-        var larger = [SentPacket](repeating: SentPacket(), count: size)
+        let larger = UnsafeMutablePointer<SentPacket>.allocate(capacity: size)
+        larger.initialize(repeating: SentPacket(), count: size)
         let largerMask = UInt32(size - 1)
-        for index in 0..<slots.count {
+        for index in 0..<count {
             let seq = first.advanced(by: index)
             swap(&larger[Int(seq.rawValue & largerMask)], &slots[Int(seq.rawValue & mask)])
         }
+        release()
         slots = larger
         mask = largerMask
     }
 
-    mutating func removeAll() { self = SentPackets() }
+    func removeAll() {
+        release()
+        slots = .allocate(capacity: SentPackets.smallest)
+        slots.initialize(repeating: SentPacket(), count: SentPackets.smallest)
+        mask = UInt32(SentPackets.smallest - 1)
+    }
 
-    mutating func append(_ seq: SequenceNumber, to queue: inout PacketQueue) {
+    func append(_ seq: SequenceNumber, to queue: inout PacketQueue) {
         if queue.isEmpty {
             queue.head = seq.rawValue
         } else {
@@ -89,7 +110,7 @@ struct SentPackets {
     }
 
     /// Puts a packet where its number belongs in a queue that ascends. Losses are mostly found in order, so the search begins at the end.
-    mutating func insert(_ seq: SequenceNumber, ascendingIn queue: inout PacketQueue) {
+    func insert(_ seq: SequenceNumber, ascendingIn queue: inout PacketQueue) {
         guard !queue.isEmpty, seq.isBefore(SequenceNumber(queue.tail)) else { return append(seq, to: &queue) }
         var after = SequenceNumber(queue.tail)
         while after.rawValue != queue.head {
@@ -109,13 +130,13 @@ struct SentPackets {
         queue.grow()
     }
 
-    mutating func remove(_ seq: SequenceNumber, from queue: inout PacketQueue) {
+    func remove(_ seq: SequenceNumber, from queue: inout PacketQueue) {
         guard !queue.isEmpty else { return }
-        let packet = self[seq]
+        let (previous, next) = (self[seq].previous, self[seq].next)
         let isHead = queue.head == seq.rawValue
         let isTail = queue.tail == seq.rawValue
-        if isHead { queue.head = packet.next } else { self[SequenceNumber(packet.previous)].next = packet.next }
-        if isTail { queue.tail = packet.previous } else { self[SequenceNumber(packet.next)].previous = packet.previous }
+        if isHead { queue.head = next } else { self[SequenceNumber(previous)].next = next }
+        if isTail { queue.tail = previous } else { self[SequenceNumber(next)].previous = previous }
         queue.shrink()
     }
 

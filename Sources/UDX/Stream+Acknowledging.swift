@@ -28,12 +28,26 @@ extension Stream {
             owesAcknowledgement = true
             return
         }
+        unanswered = 0
         let blocks = reportedBlocks()
         var writer = Writer(capacity: PacketHeader.size + blocks.count * SACKBlock.size)
         header(blocks.isEmpty ? .acknowledgement : .sack, seq: sndNxt).encode(to: &writer)
         for block in blocks { block.encode(to: &writer) }
         emit(writer.bytes)
         reportEndIfComplete()
+    }
+
+    /// Packets of one burst that one ACK answers at most.
+    private static let answeredTogether = 32
+
+    /// Answers a DATA or END packet: at once, but for one in a burst that was just what we waited for. UDX-15, UDX-16.
+    ///
+    /// A burst is what the kernel joined into one buffer: its packets arrived together, so its one ACK tells the sender the same, and leaves at the same time.
+    func answer(inOrder: Bool, isEnd: Bool) {
+        guard context.isBurst, inOrder, !isEnd, isConnected, remoteEnd == nil, buffer.count == 0 else { return acknowledge() }
+        unanswered += 1
+        if unanswered == 1 { context.answerLater(self) }
+        if unanswered >= Stream.answeredTogether { acknowledge() }
     }
 
     /// UDX-17, UDX-18, UDX-19: all holes, ascending, up to fifty blocks; they never start at the ack of the same packet.

@@ -10,38 +10,40 @@ extension Stream {
         }
         /// UDX-48: what SACK reported is never sent again.
         if Mutation.udx(48).isActive && bySACK { return markLost(seq) }
-        let packet = sent[seq]
         sent[seq].isOutstanding = false
-        mtu.acknowledged(probe: packet.isSizeProbe)
-        if packet.isSizeTrial && !packet.wasRetransmitted { mtu.trialAcknowledged() }
+        mtu.acknowledged(probe: sent[seq].isSizeProbe)
+        let wasRetransmitted = sent[seq].wasRetransmitted
+        if sent[seq].isSizeTrial && !wasRetransmitted { mtu.trialAcknowledged() }
         if bySACK { sackedCount += 1 }
-        if packet.isLost { sent.remove(seq, from: &lost) } else { sent.remove(seq, from: &inFlight) }
-        sent[seq].datagram = []
+        if sent[seq].isLost { sent.remove(seq, from: &lost) } else { sent.remove(seq, from: &inFlight) }
+        let payloadCount = sent[seq].payloadCount
+        context.recycle(&sent[seq].datagram)
         if zeroWindowProbe == seq { zeroWindowProbe = nil }
 
-        delivery.acknowledged(packet, seq, in: &sample)
+        delivery.acknowledged(sent[seq], seq, in: &sample)
         let next = seq.advanced(by: 1)
-        let roundTrip = rtt.clamped(context.now - packet.sentAt)
-        let fineRoundTrip = min(context.nowMicroseconds - packet.sentAtMicroseconds, (roundTrip + 1) * 1000)
-        if !packet.wasRetransmitted {
+        let sentAtMicroseconds = sent[seq].sentAtMicroseconds
+        let roundTrip = rtt.clamped(context.now - sent[seq].sentAt)
+        let fineRoundTrip = min(context.nowMicroseconds - sentAtMicroseconds, (roundTrip + 1) * 1000)
+        if !wasRetransmitted {
             rtt.add(roundTrip, microseconds: fineRoundTrip, at: context.now)
             tailProbePermitted = true
         }
-        if !packet.wasRetransmitted || fineRoundTrip >= rtt.minimumMicroseconds ?? .max {
+        if !wasRetransmitted || fineRoundTrip >= rtt.minimumMicroseconds ?? .max {
             rackRTT = fineRoundTrip
             sample.roundTrip = roundTrip
-            if isSentAfter(packet.sentAtMicroseconds, next, rackSentAt, rackNext) {
-                rackSentAt = packet.sentAtMicroseconds
+            if isSentAfter(sentAtMicroseconds, next, rackSentAt, rackNext) {
+                rackSentAt = sentAtMicroseconds
                 rackNext = next
             }
         }
         if next.isAfter(forwardMost) {
             forwardMost = next
-        } else if next.isBefore(forwardMost) && !packet.wasRetransmitted {
+        } else if next.isBefore(forwardMost) && !wasRetransmitted {
             hasSeenReordering = true
         }
-        bytesQueued -= packet.payloadCount
-        bytesAcknowledged &+= UInt64(packet.payloadCount)
+        bytesQueued -= payloadCount
+        bytesAcknowledged &+= UInt64(payloadCount)
     }
 
     /// Microseconds.

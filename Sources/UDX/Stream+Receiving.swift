@@ -22,6 +22,8 @@ extension Stream {
         guard let layout = PacketLayout(header, packetLength: range.count) else { return context.drop(.dataOffsetBeyondEnd) }
         let payload = layout.payload.lowerBound + range.lowerBound..<layout.payload.upperBound + range.lowerBound
 
+        let awaited = nextExpected
+        let hadHoles = buffer.count > 0
         /// R5.
         if !nextExpected.isAfter(header.seq) {
             if !type.isDisjoint(with: [.data, .end]) { accept(header, bytes, payload, padding: layout.padding.count) }
@@ -52,7 +54,8 @@ extension Stream {
         }
         unansweredProbes = 0
         heardSinceTimeout = timeouts > 0
-        processAcknowledgement(header, layout, bytes, range.lowerBound)
+        processAcknowledgement(
+            header, layout, bytes, range.lowerBound, inOrder: header.seq == awaited && nextExpected != awaited && !hadHoles)
         if !isClosed { ensureTimer() }
     }
 
@@ -100,7 +103,9 @@ extension Stream {
     }
 
     /// R9 to R19.
-    private func processAcknowledgement(_ header: PacketHeader, _ layout: PacketLayout, _ bytes: [UInt8], _ base: Int) {
+    private func processAcknowledgement(
+        _ header: PacketHeader, _ layout: PacketLayout, _ bytes: [UInt8], _ base: Int, inOrder: Bool
+    ) {
         let type = header.type
         var ack = header.ack.isAfter(sndNxt) ? sndNxt : header.ack
         /// UDX-76: one ACK may cover any number of packets.
@@ -171,7 +176,7 @@ extension Stream {
 
         /// R17. UDX-15, UDX-16: at once, for duplicates and out-of-order packets too.
         if owesAcknowledgement(to: header) {
-            acknowledge()
+            answer(inOrder: inOrder, isEnd: type.contains(.end))
             if isClosed { return }
         }
         /// R18.

@@ -69,25 +69,25 @@ extension Stream {
         if Mutation.udx(26, 2).isActive && !buffer.blocks.isEmpty { type.insert(.sack) }
 
         let seq = sndNxt
-        var writer = Writer(capacity: PacketHeader.size + length)
-        header(type, seq: seq).encode(to: &writer)
-        queue.take(length, into: &writer.bytes)
-
+        let header = header(type, seq: seq)
         sent.reserve(from: sndUna, through: seq)
-        var packet = SentPacket()
-        packet.datagram = writer.bytes
-        packet.destination = Mutation.udx(72).isActive ? firstRemote : remote
-        packet.isOutstanding = true
+        sent[seq] = SentPacket()
+        sent[seq].datagram = context.datagram(PacketHeader.size + length)
+        sent[seq].datagram.withUnsafeMutableBytes { bytes in
+            header.store(into: bytes)
+            queue.take(into: UnsafeMutableRawBufferPointer(rebasing: bytes[PacketHeader.size...]))
+        }
+        sent[seq].destination = Mutation.udx(72).isActive ? firstRemote : remote
+        sent[seq].isOutstanding = true
         if !asTailProbe && remoteChangesAt == nil, let padding = mtu.padding(payload: length, to: remote.address) {
-            packet.padding = padding
-            packet.isSizeProbe = true
+            sent[seq].padding = padding
+            sent[seq].isSizeProbe = true
             mtu.probeSent()
         }
         if capacity > mtu.size - PathMTU.overhead(remote.address) && mtu.isReduced {
-            packet.isSizeTrial = true
+            sent[seq].isSizeTrial = true
             mtu.trialSent(at: context.now)
         }
-        sent[seq] = packet
         transmit(seq)
         sndNxt = sndNxt.advanced(by: 1)
         if flightWasEmpty { congestion.transmissionStarts(flight, isAppLimited: delivery.appLimitedUntil != nil) }
@@ -197,7 +197,8 @@ extension Stream {
 
     /// After an advance of snd.una: drained and flushed writes.
     func settleWrites() {
-        if isAboveHighWater && bytesQueued < highWater {
+        // Well below the mark: a writer that is woken for each packet's room would do nothing else.
+        if isAboveHighWater && bytesQueued < highWater - context.limits.highWaterMark / 2 {
             isAboveHighWater = false
             context.emit(.drained(id))
         }

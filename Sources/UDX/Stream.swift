@@ -43,11 +43,13 @@ final class Stream {
     @exclusivity(unchecked) var heldBytes: UInt32 = 0
     @exclusivity(unchecked) var maximumReceiveSize: UInt32
     @exclusivity(unchecked) var lastAdvertisedWindow: UInt32
+    /// DATA packets in order of the present burst that no ACK answers yet.
+    @exclusivity(unchecked) var unanswered = 0
 
     // MARK: Sending
 
     @exclusivity(unchecked) var queue = SendQueue()
-    @exclusivity(unchecked) var sent = SentPackets()
+    let sent = SentPackets()
     @exclusivity(unchecked) var inFlight = PacketQueue()
     @exclusivity(unchecked) var lost = PacketQueue()
     @exclusivity(unchecked) var sndNxt = SequenceNumber.zero

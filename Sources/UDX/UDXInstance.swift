@@ -166,6 +166,16 @@ public final class UDXInstance {
         return disposition
     }
 
+    /// What is received from now on came in one buffer, joined by the kernel: up to 32 packets in order that follow one another are answered by one ACK,
+    /// which is owed until `endBurst`. Call that before anything else.
+    public func beginBurst() { context.beginBurst() }
+
+    /// Answers what the burst left unanswered.
+    public func endBurst() {
+        context.endBurst()
+        sweep()
+    }
+
     /// UDX-38a, UDX-38b.
     private func cut(_ range: Range<Int>) -> Range<Int> {
         var limit = context.limits.largestDatagram
@@ -204,7 +214,7 @@ public final class UDXInstance {
             if Mutation.udx(12).isActive && stream.socket != socket { return .consumed }
         }
         /// R1.
-        if stream.firewall != .none && stream.socket != socket {
+        if stream.socket != socket && stream.firewall != .none {
             switch decide(stream, source, socket, verdict) {
             case .ask: return .askOwner(stream.id)
             case .deny:

@@ -6,7 +6,8 @@ public enum UDXChecks {
     public static let suites: [CheckSuite] = [
         CheckSuite(
             layer: "udx",
-            checks: [PacketVectors.check] + LimitChecks.checks + WindowChecks.checks + PathChecks.checks + LifeChecks.checks
+            checks: [PacketVectors.check] + LimitChecks.checks + WindowChecks.checks + PathChecks.checks + BurstChecks.checks
+                + LifeChecks.checks
                 + DifferentialChecks.checks,
             mutants: UDXMutants.all)
     ]

@@ -2,7 +2,11 @@ import Conformance
 
 /// One planted bug for each requirement; the points stand beside the lines that carry the rules.
 enum UDXMutants {
-    static let all: [Mutant] = list.map { Mutant($0.0, .udx($0.1, $0.2), $0.3) }
+    static let all: [Mutant] =
+        list.map { Mutant($0.0, .udx($0.1, $0.2), $0.3) } + [
+            Mutant("UDX-15", .udx(15, 2), "what a burst left unanswered is never answered", suffix: "burst"),
+            Mutant("UDX-52", .udx(52, 2), "the pacing rate has no floor but a byte a millisecond", suffix: "floor"),
+        ]
 
     private static let list: [(String, UInt32, UInt32, String)] = [
         ("UDX-1", 1, 0, "seq is written big-endian"),

@@ -13,7 +13,7 @@ private func receiveAll(_ socket: DatagramSocket, count: Int) -> [(payload: [UIn
     while result.count < count {
         var poller = pollfd(fd: socket.fd, events: Int16(POLLIN), revents: 0)
         guard poll(&poller, 1, 2000) > 0 else { break }
-        _ = socket.receive { result.append(($0, $1)) }
+        _ = socket.receive { bytes, range, source in result.append((Array(bytes[range]), source)) }
     }
     return result
 }
@@ -96,7 +96,9 @@ private func options(offload: Bool) -> DatagramOptions {
     while order.count < 1500 {
         _ = a.flush()
         var got = 0
-        while a.receive({ payload, _ in order.append(Int(payload[0]) | Int(payload[1]) << 8) }) > 0 { got += 1 }
+        while a.receive({ bytes, range, _ in order.append(Int(bytes[range.lowerBound]) | Int(bytes[range.lowerBound + 1]) << 8) }) > 0 {
+            got += 1
+        }
         if got == 0, a.counters.kernelDrops > 0 || !a.hasQueue { break }
     }
     #expect(order == order.sorted())
@@ -122,29 +124,40 @@ private func options(offload: Bool) -> DatagramOptions {
     let count = 200
     let (done, sink) = AsyncStream<Void>.makeStream()
     try await loop.perform {
-        let sockets = SocketSet(loop: loop) { _, _, _ in
+        let counter = Counter {
             if received.withLock({
                 $0 += 1; return $0
             }) == count {
                 sink.finish()
             }
         }
+        let sockets = SocketSet(loop: loop, receiver: counter)
         // All datagrams are waiting when the loop looks for the first time.
         for number in 1...count {
             let local = try sockets.open(SocketID(UInt32(number)), .loopback(0), options: DatagramOptions())
-            sockets.send([Transmit(socket: SocketID(UInt32(number)), destination: local, payload: [1])])
+            var transmits = [Transmit(socket: SocketID(UInt32(number)), destination: local, payload: [1])]
+            sockets.send(&transmits)
         }
-        loop.add(Holder(sockets))
+        loop.add(Holder(sockets, counter))
     }
     for await _ in done {}
     #expect(received.withLock { $0 } == count)
     await loop.stop()
 }
 
+/// Does one thing for each datagram.
+private final class Counter: DatagramReceiver {
+    let body: () -> Void
+    init(_ body: @escaping () -> Void) { self.body = body }
+    func receive(_ bytes: [UInt8], _ range: Range<Int>, from source: Endpoint, on socket: SocketID) { body() }
+    func burst(begins: Bool) {}
+}
+
 /// Keeps sockets for as long as a loop runs.
 private final class Holder: LoopDriver {
     let sockets: SocketSet
-    init(_ sockets: SocketSet) { self.sockets = sockets }
+    let receiver: Counter
+    init(_ sockets: SocketSet, _ receiver: Counter) { (self.sockets, self.receiver) = (sockets, receiver) }
     func turn(now: Instant) -> Instant { .distantFuture }
     func loopEnded() { sockets.closeAll() }
 }

@@ -184,7 +184,7 @@ public final class HyperDHTNode {
     public func receive(_ datagram: [UInt8], from source: Endpoint, on socket: SocketID, now: Instant) {
         advanceTimers(now)
         let source = Endpoint(source.address.unmapped, source.port)
-        if datagram.count >= 20, datagram[0] == 0xff, receiveStreamPacket(datagram, source, socket) { return settle() }
+        if datagram.count >= 20, datagram[0] == 0xff, receiveStreamPacket(datagram, 0..<datagram.count, source, socket) { return settle() }
         if sockets.contains(socket) {
             guard source.port != 0 else { return settle() }
             if datagram.count == 1 {
@@ -199,14 +199,26 @@ public final class HyperDHTNode {
         settle()
     }
 
+    /// What is received from now on came in one buffer: see `UDXInstance.beginBurst`.
+    public func beginBurst() { udx.beginBurst() }
+    public func endBurst() { udx.endBurst() }
+
+    /// One datagram of a batch, if it is a packet of a stream: what follows from it waits for `advance`, which ends the batch, so that a stream's bytes come
+    /// joined. False: nothing was done; hand it to `receive`.
+    public func receiveStreamPacket(_ bytes: [UInt8], range: Range<Int>, from source: Endpoint, on socket: SocketID, now: Instant) -> Bool {
+        guard range.count >= 20, bytes.indices.contains(range.lowerBound), bytes[range.lowerBound] == 0xff else { return false }
+        if now > self.now { advanceTimers(now) }
+        return receiveStreamPacket(bytes, range, Endpoint(source.address.unmapped, source.port), socket)
+    }
+
     /// True if the packet was for a stream.
-    private func receiveStreamPacket(_ datagram: [UInt8], _ source: Endpoint, _ socket: SocketID) -> Bool {
-        switch udx.receive(datagram, from: source, on: socket, at: now) {
+    private func receiveStreamPacket(_ datagram: [UInt8], _ range: Range<Int>, _ source: Endpoint, _ socket: SocketID) -> Bool {
+        switch udx.receive(datagram, range: range, from: source, on: socket, at: now) {
         case .consumed: return true
         case .notForStream: return false
         case .askOwner(let stream):
             let verdict = decideStreamPacket(stream, source, socket)
-            _ = udx.receive(datagram, from: source, on: socket, at: now, verdict: verdict)
+            _ = udx.receive(datagram, range: range, from: source, on: socket, at: now, verdict: verdict)
             return true
         }
     }

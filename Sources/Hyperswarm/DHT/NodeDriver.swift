@@ -16,7 +16,7 @@ import UDX
 /// Drives one node machine (with or without a swarm on it) over real sockets.
 ///
 /// Unchecked: everything mutable belongs to the loop's thread; other threads come in through `loop.submit` and `loop.perform`.
-final class NodeDriver: LoopDriver, @unchecked Sendable {
+final class NodeDriver: LoopDriver, DatagramReceiver, @unchecked Sendable {
     let loop: EventLoop
     let node: HyperDHTNode
     /// Set before the loop first turns; the swarm then stands between the node and this driver.
@@ -66,14 +66,7 @@ final class NodeDriver: LoopDriver, @unchecked Sendable {
 
     /// Starts the machine; on the loop's thread.
     func start() {
-        sockets = SocketSet(loop: loop) { [unowned self] payload, source, socket in
-            self.isDirty = true
-            if let swarm = self.swarm {
-                swarm.receive(payload, from: source, on: socket, now: self.loop.now)
-            } else {
-                self.node.receive(payload, from: source, on: socket, now: self.loop.now)
-            }
-        }
+        sockets = SocketSet(loop: loop, receiver: self)
         sockets?.failed = { [unowned self] socket, failure in
             self.loggers.socket.debug(
                 "send failed", metadata: ["to": "\(failure.destination)", "errno": "\(failure.code)", "socket": "\(socket)"])
@@ -152,6 +145,18 @@ final class NodeDriver: LoopDriver, @unchecked Sendable {
 
     // MARK: The loop's turn
 
+    func receive(_ bytes: [UInt8], _ range: Range<Int>, from source: Endpoint, on socket: SocketID) {
+        isDirty = true
+        if node.receiveStreamPacket(bytes, range: range, from: source, on: socket, now: loop.now) { return }
+        if let swarm {
+            swarm.receive(Array(bytes[range]), from: source, on: socket, now: loop.now)
+        } else {
+            node.receive(Array(bytes[range]), from: source, on: socket, now: loop.now)
+        }
+    }
+
+    func burst(begins: Bool) { if begins { node.beginBurst() } else { node.endBurst() } }
+
     func turn(now: Instant) -> Instant {
         defer { secrets?.write(node, sockets) }
         isDirty = false
@@ -166,10 +171,10 @@ final class NodeDriver: LoopDriver, @unchecked Sendable {
                 case .close(let id): sockets?.close(id)
                 }
             }
-            let transmits = node.takeTransmits()
+            var transmits = node.takeTransmits()
             if !transmits.isEmpty {
                 isIdle = false
-                sockets?.send(transmits)
+                sockets?.send(&transmits)
             }
             let (events, swarmEvents) = swarm?.takeEvents() ?? (node.takeEvents(), [])
             for event in events { handle(event) }

@@ -18,6 +18,8 @@ public struct DatagramOptions: Hashable, Sendable {
     public var offload = true
     /// Datagrams that may wait for a full kernel buffer; further ones are dropped and counted.
     public var queueLimit = 8192
+    /// Datagrams that one system call sends or receives, 64 at most.
+    public var batch = 64
 
     public init() {}
 }
@@ -148,56 +150,73 @@ public final class DatagramSocket {
         return failures
     }
 
+    /// As `enqueue` for each, but takes the whole array when nothing else waits.
+    func enqueue(all transmits: inout [Transmit]) {
+        guard queue.isEmpty, transmits.count <= options.queueLimit else {
+            for transmit in transmits { enqueue(transmit) }
+            return transmits.removeAll(keepingCapacity: true)
+        }
+        swap(&queue, &transmits)
+    }
+
     /// Lays as many queued datagrams as fit into the arena. Returns the number of messages and the queue's index after the last one.
     private func pack() -> (messages: Int, end: Int) {
-        var messages = 0
-        var used = 0
-        var index = queueStart
-        let forbid = queue[index].dontFragment
+        let forbid = queue[queueStart].dontFragment
         if forbid != fragmentsForbidden {
             _ = hyperconform_set(fd, family.rawValue, HYPERCONFORM_DONT_FRAGMENT, forbid ? 1 : 0)
             fragmentsForbidden = forbid
         }
-        while index < queue.count, messages < DatagramArena.slots {
-            let first = queue[index]
-            guard first.dontFragment == forbid, used + DatagramSocket.segmentBytes + 2048 < DatagramArena.size else { break }
-            var run = 1
-            var bytes = first.payload.count
-            if sendOffload, forbid, !first.payload.isEmpty, first.payload.count <= 1472, !withoutOffload.contains(first.destination.address)
+        let limit = min(DatagramArena.slots, max(1, options.batch))
+        return queue.withUnsafeBufferPointer { queue in
+            var messages = 0
+            var used = 0
+            var index = queueStart
+            while index < queue.count, messages < limit, queue[index].dontFragment == forbid,
+                used + DatagramSocket.largestMessage < DatagramArena.size
             {
-                while index + run < queue.count, run < DatagramSocket.segmentLimit {
-                    let next = queue[index + run]
-                    guard next.destination == first.destination, next.timeToLive == first.timeToLive, next.dontFragment,
-                        !next.payload.isEmpty, next.payload.count <= first.payload.count,
-                        bytes + next.payload.count <= DatagramSocket.segmentBytes
-                    else { break }
-                    bytes += next.payload.count
-                    run += 1
-                    // A shorter segment can only be the last.
-                    if next.payload.count < first.payload.count { break }
+                let run = segments(of: queue, from: index)
+                var datagram = hyperconform_datagram(queue[index].destination)
+                datagram.timeToLive = queue[index].timeToLive
+                datagram.offset = UInt32(used)
+                datagram.segment = run > 1 ? UInt16(queue[index].payload.count) : 0
+                for step in index..<index + run {
+                    // What is longer than IP carries is cut so that the kernel refuses it.
+                    let length = min(queue[step].payload.count, DatagramSocket.largestMessage)
+                    queue[step].payload.withUnsafeBufferPointer { payload in
+                        if let base = payload.baseAddress { (arena.bytes + used).update(from: base, count: length) }
+                    }
+                    used += length
                 }
+                datagram.length = UInt32(used) - datagram.offset
+                arena.datagrams[messages] = datagram
+                messages += 1
+                index += run
             }
-            guard bytes <= 65_535 else {
-                fail(first.destination, EMSGSIZE)
-                queue.remove(at: index)
-                continue
-            }
-            var datagram = hyperconform_datagram(first.destination)
-            datagram.timeToLive = first.timeToLive
-            datagram.offset = UInt32(used)
-            datagram.length = UInt32(bytes)
-            datagram.segment = run > 1 ? UInt16(first.payload.count) : 0
-            for step in 0..<run {
-                queue[index + step].payload.withUnsafeBufferPointer { payload in
-                    if let base = payload.baseAddress { (arena.bytes + used).update(from: base, count: payload.count) }
-                    used += payload.count
-                }
-            }
-            arena.datagrams[messages] = datagram
-            messages += 1
-            index += run
+            return (messages, index)
         }
-        return (messages, index)
+    }
+
+    /// More than any datagram may have, and less than an arena.
+    private static let largestMessage = 66_000
+
+    /// How many datagrams of the queue, the first at `index`, may leave as segments of one message.
+    private func segments(of queue: UnsafeBufferPointer<Transmit>, from index: Int) -> Int {
+        let size = queue[index].payload.count
+        guard sendOffload, queue[index].dontFragment, size > 0, size <= 1472 else { return 1 }
+        guard withoutOffload.isEmpty || !withoutOffload.contains(queue[index].destination.address) else { return 1 }
+        var run = 1
+        var bytes = size
+        while index + run < queue.count, run < DatagramSocket.segmentLimit {
+            let next = queue[index + run].payload.count
+            guard next > 0, next <= size, bytes + next <= DatagramSocket.segmentBytes, queue[index + run].dontFragment,
+                queue[index + run].timeToLive == queue[index].timeToLive, queue[index + run].destination == queue[index].destination
+            else { break }
+            bytes += next
+            run += 1
+            // A shorter segment can only be the last.
+            if next < size { break }
+        }
+        return run
     }
 
     /// Books one message that the kernel took or refused, and removes it from the queue's front.
@@ -240,13 +259,19 @@ public final class DatagramSocket {
 
     // MARK: Receiving
 
-    /// Receives one batch and hands each datagram on. Returns how many there were in the kernel's terms; 0 means that nothing waits.
-    func receive(_ body: (_ payload: [UInt8], _ source: Endpoint) -> Void) -> Int {
+    /// Receives one batch and hands each datagram on: bytes of the arena that are valid during the call. Datagrams that the kernel had joined follow one another
+    /// between `burst(true)` and `burst(false)`. Returns how many there were in the kernel's terms; 0 means that nothing waits.
+    func receive(
+        burst: (Bool) -> Void = { _ in }, _ body: (_ bytes: [UInt8], _ range: Range<Int>, _ source: Endpoint) -> Void
+    ) -> Int {
         let slot = receiveOffload ? 65_536 : DatagramSocket.receiveSlot
-        let count = min(DatagramArena.slots, DatagramArena.size / slot)
+        let count = min(DatagramArena.slots, options.batch, DatagramArena.receiveSize / slot)
         var dropped = UInt32(truncatingIfNeeded: counters.kernelDrops)
         counters.systemCalls += 1
-        let received = Int(hyperconform_receive(fd, arena.bytes, UInt32(slot), arena.datagrams, Int32(count), &dropped))
+        let received = arena.received.withUnsafeMutableBufferPointer { bytes in
+            guard let base = bytes.baseAddress else { return 0 }
+            return Int(hyperconform_receive(fd, base, UInt32(slot), arena.datagrams, Int32(count), &dropped))
+        }
         guard received > 0 else { return 0 }
         counters.kernelDrops = Int(dropped)
         for index in 0..<received {
@@ -255,18 +280,20 @@ public final class DatagramSocket {
             let source = datagram.endpoint
             let length = Int(datagram.length)
             let piece = datagram.segment == 0 ? max(1, length) : Int(datagram.segment)
+            if piece < length { burst(true) }
             var offset = 0
             repeat {
                 // A datagram longer than the reference's buffer is cut to it, with or without offload.
                 let size = min(piece, length - offset)
                 let kept = min(size, DatagramSocket.receiveSlot)
                 if kept < size { counters.truncated += 1 }
-                let start = arena.bytes + Int(datagram.offset) + offset
+                let start = Int(datagram.offset) + offset
                 counters.datagramsReceived += 1
                 counters.bytesReceived += kept
-                body(Array(UnsafeBufferPointer(start: start, count: kept)), source)
+                body(arena.received, start..<start + kept, source)
                 offset += max(1, size)
             } while offset < length
+            if piece < length { burst(false) }
         }
         return received
     }

@@ -35,6 +35,7 @@ public final class EventLoop: @unchecked Sendable {
         var isStopping = false
         var hasEnded = false
         var waiters: [@Sendable () -> Void] = []
+        var thread: pthread_t?
     }
 
     private let shared = Locked(Shared())
@@ -115,6 +116,12 @@ public final class EventLoop: @unchecked Sendable {
         }
     }
 
+    /// Whether the caller is on the loop's thread.
+    var isCurrent: Bool {
+        guard let thread = shared.withLock(\.thread) else { return false }
+        return pthread_equal(thread, pthread_self()) != 0
+    }
+
     // MARK: On the loop's thread
 
     func add(_ driver: any LoopDriver) { drivers.append((driver, .zero)) }
@@ -135,6 +142,7 @@ public final class EventLoop: @unchecked Sendable {
     }
 
     private func run() {
+        shared.withLock { $0.thread = pthread_self() }
         let capacity = 64
         let ready = UnsafeMutablePointer<hyperconform_readiness>.allocate(capacity: capacity)
         defer { ready.deallocate() }

@@ -1,6 +1,14 @@
 import CDatagram
 import SansIO
 
+/// Takes what a node's sockets receive.
+protocol DatagramReceiver: AnyObject {
+    /// A datagram: bytes of a shared buffer, valid during the call.
+    func receive(_ bytes: [UInt8], _ range: Range<Int>, from source: Endpoint, on socket: SocketID)
+    /// Datagrams that the kernel had joined begin, or have ended.
+    func burst(begins: Bool)
+}
+
 /// The UDP sockets of one node, by the ids that its machine knows them by.
 ///
 /// Belongs to the thread of its loop.
@@ -20,23 +28,24 @@ final class SocketSet {
         func ready(readable: Bool, writable: Bool) {
             if writable { set.flush(self) }
             guard readable else { return }
-            // A turn takes at most 16 batches of one socket, so that timers and commands are not starved.
-            for _ in 0..<16 where socket.receive({ payload, source in set.receive(payload, source, id) }) == 0 { break }
+            // One batch a turn, then what it asks for is sent: acknowledgements don't wait behind a queue of packets. What is left makes the next turn start at once.
+            guard let receiver = set.receiver else { return }
+            _ = socket.receive(burst: { receiver.burst(begins: $0) }) { receiver.receive($0, $1, from: $2, on: id) }
         }
     }
 
     private unowned let loop: EventLoop
     private var entries: [SocketID: Entry] = [:]
-    private let receive: ([UInt8], Endpoint, SocketID) -> Void
+    private weak var receiver: (any DatagramReceiver)?
     /// Sends that the kernel refused, by errno: counted, never the end of a socket.
     private(set) var failures: [Int32: Int] = [:]
     var failed: ((SocketID, DatagramSocket.Failure) -> Void)?
     private var touched: [Entry] = []
     private var closedCounters = DatagramCounters()
 
-    init(loop: EventLoop, receive: @escaping ([UInt8], Endpoint, SocketID) -> Void) {
+    init(loop: EventLoop, receiver: any DatagramReceiver) {
         self.loop = loop
-        self.receive = receive
+        self.receiver = receiver
     }
 
     @discardableResult
@@ -66,9 +75,16 @@ final class SocketSet {
 
     func closeAll() { for id in entries.keys.sorted() { close(id) } }
 
-    /// Sends all of these, in order; what the kernel has no room for waits in the socket's queue.
-    func send(_ transmits: [Transmit]) {
-        guard !transmits.isEmpty else { return }
+    /// Sends all of these, in order, and leaves the array empty; what the kernel has no room for waits in the socket's queue.
+    func send(_ transmits: inout [Transmit]) {
+        guard let first = transmits.first?.socket else { return }
+        if transmits.allSatisfy({ $0.socket == first }) {
+            guard let entry = entries[first] else { return transmits.removeAll(keepingCapacity: true) }
+            entry.socket.enqueue(all: &transmits)
+            if !entry.isBlocked { flush(entry) }
+            return
+        }
+        defer { transmits.removeAll(keepingCapacity: true) }
         touched.removeAll(keepingCapacity: true)
         var last: Entry?
         for transmit in transmits {

@@ -23,7 +23,9 @@ final class Inbox: Sendable {
     private let joins: Bool
     /// Told when the number of held bytes changed so much that the window must follow. Called from any thread.
     private let heldChanged: @Sendable (Int) -> Void
-    private static let step = 65_536
+    private static let step = 262_144
+    /// Bytes of small pieces that are handed out as one.
+    private static let joinedSize = 32_768
 
     init(joins: Bool, heldChanged: @escaping @Sendable (Int) -> Void) {
         self.joins = joins
@@ -68,8 +70,14 @@ final class Inbox: Sendable {
         if state.first < state.pieces.count {
             var taken: [UInt8]
             if joins {
-                taken = state.first + 1 == state.pieces.count ? state.pieces[state.first] : Array(state.pieces[state.first...].joined())
-                state.first = state.pieces.count
+                taken = []
+                swap(&taken, &state.pieces[state.first])
+                state.first += 1
+                // Large pieces go on as they are; small ones are put together.
+                while state.first < state.pieces.count, taken.count + state.pieces[state.first].count <= Inbox.joinedSize {
+                    taken += state.pieces[state.first]
+                    state.first += 1
+                }
             } else {
                 taken = []
                 swap(&taken, &state.pieces[state.first])

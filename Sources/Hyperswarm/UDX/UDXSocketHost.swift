@@ -19,7 +19,7 @@ public struct ForeignDatagram: Hashable, Sendable {
 /// UDX over real sockets: one `UDXInstance`, one loop, any number of sockets and streams.
 ///
 /// Unchecked: everything mutable belongs to the loop's thread, reached through `loop.submit` and `loop.perform` only.
-public final class UDXSocketHost: LoopDriver, @unchecked Sendable {
+public final class UDXSocketHost: LoopDriver, DatagramReceiver, @unchecked Sendable {
     private let loop: EventLoop
     private let instance: UDXInstance
     private var sockets: SocketSet?
@@ -43,11 +43,7 @@ public final class UDXSocketHost: LoopDriver, @unchecked Sendable {
         instance = UDXInstance(entropy: SystemEntropy(), limits: limits)
         let loop = self.loop
         loop.submit {
-            self.sockets = SocketSet(loop: loop) { [unowned self] payload, source, socket in
-                if case .notForStream = self.instance.receive(payload, from: source, on: socket, at: loop.now) {
-                    self.strangers.yield(ForeignDatagram(socket: socket, source: source, payload: payload))
-                }
-            }
+            self.sockets = SocketSet(loop: loop, receiver: self)
             loop.add(self)
         }
     }
@@ -81,7 +77,8 @@ public final class UDXSocketHost: LoopDriver, @unchecked Sendable {
     /// Sends a datagram that is no UDX packet.
     public func send(_ payload: [UInt8], on socket: UDXSocket, to destination: Endpoint, timeToLive: UInt8 = 0) async throws {
         try await loop.perform {
-            self.sockets?.send([Transmit(socket: socket.id, destination: destination, payload: payload, timeToLive: timeToLive)])
+            var transmits = [Transmit(socket: socket.id, destination: destination, payload: payload, timeToLive: timeToLive)]
+            self.sockets?.send(&transmits)
         }
     }
 
@@ -110,7 +107,11 @@ public final class UDXSocketHost: LoopDriver, @unchecked Sendable {
     }
 
     func setHeld(_ id: StreamID, _ count: Int) {
-        loop.submit { try? self.instance.setHeldBytes(id, count, now: self.loop.now) }
+        if loop.isCurrent {
+            try? instance.setHeldBytes(id, count, now: loop.now)
+        } else {
+            loop.submit { try? self.instance.setHeldBytes(id, count, now: self.loop.now) }
+        }
     }
 
     func flush(_ stream: UDXStream) async throws {
@@ -147,11 +148,18 @@ public final class UDXSocketHost: LoopDriver, @unchecked Sendable {
 
     // MARK: The loop's turn
 
+    func receive(_ bytes: [UInt8], _ range: Range<Int>, from source: Endpoint, on socket: SocketID) {
+        if case .notForStream = instance.receive(bytes, range: range, from: source, on: socket, at: loop.now) {
+            strangers.yield(ForeignDatagram(socket: socket, source: source, payload: Array(bytes[range])))
+        }
+    }
+
+    func burst(begins: Bool) { if begins { instance.beginBurst() } else { instance.endBurst() } }
+
     func turn(now: Instant) -> Instant {
         instance.advance(to: now)
         instance.takeTransmits(into: &transmits)
-        sockets?.send(transmits)
-        transmits.removeAll(keepingCapacity: true)
+        sockets?.send(&transmits)
         instance.takeEvents(into: &events)
         for event in events { handle(event) }
         events.removeAll(keepingCapacity: true)

@@ -124,6 +124,34 @@ enum PathChecks {
                 exam.require("bytes in 10 ms, ACKs in clumps of \(clump) ms", largest <= 4 * 12_500 + 25_000, "\(largest)")
             }
         },
+        Check("udx.pacing-floor", ["UDX-52"], .machine) { exam in
+            let bench = try Bench(exam)
+            try bench.write(1_500_000)
+            var ack: UInt32 = 0
+            var highest: UInt32 = 0
+            // A steady path: ten packets in 20 ms, until the sender believes that this is all there is.
+            for _ in 0..<30 {
+                for seen in bench.take() where seen.packet.has(RawPacket.data) { highest = max(highest, seen.packet.seq &+ 1) }
+                ack = min(highest, ack &+ 10)
+                bench.pass(20)
+                bench.peer(0, ack: ack)
+            }
+            let before = bench.statistics?.pacingRate ?? 0
+            // Outages: whatever leaves is lost; only what is sent again after a timeout arrives. The estimate of the bandwidth falls to almost nothing.
+            for _ in 0..<16 {
+                bench.pass(1500)
+                let copies = Dictionary(grouping: bench.take().map(\.packet.seq), by: { $0 }).mapValues(\.count)
+                while copies[ack, default: 0] >= (ack < highest ? 1 : 2) { ack &+= 1 }
+                highest = max(highest, copies.keys.max() ?? 0)
+                bench.peer(0, ack: ack)
+            }
+            guard let after = bench.statistics else { return exam.report("stream", expected: "alive", actual: "gone") }
+            let floor = 4 * 1152 / Int(max(1, after.smoothedRTTMilliseconds))
+            exam.require("the rate fell", after.pacingRate < before, "from \(before) to \(after.pacingRate) bytes a millisecond")
+            exam.require(
+                "four packets in a round trip of \(after.smoothedRTTMilliseconds) ms", after.pacingRate >= floor && floor > 10,
+                "\(after.pacingRate) bytes a millisecond, not \(floor)")
+        },
     ]
 
     /// The most that leaves in any 10 ms of a transfer of 1 MB, from the third round trip on. Bytes of IP.
