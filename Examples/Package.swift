@@ -8,6 +8,7 @@ let package = Package(
     dependencies: [.package(name: "hyperconform", path: "..", traits: [])],
     targets: [
         .executableTarget(name: "chat", dependencies: [.product(name: "Hyperswarm", package: "hyperconform")]),
+        .executableTarget(name: "rooms", dependencies: [.product(name: "Hyperswarm", package: "hyperconform")]),
         .executableTarget(name: "filecopy", dependencies: [.product(name: "Hyperswarm", package: "hyperconform")]),
     ]
 )

@@ -1,5 +1,6 @@
 /// Why a command was refused. The message says what to do instead.
 public struct UDXError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What a command was refused for.
     public enum Kind: String, Sendable, CaseIterable {
         /// Write, end or message before connect (ENOTCONN). UDX-68.
         case notConnected = "the stream is not connected: connect it first"

@@ -87,6 +87,7 @@ extension UDXInstance {
         destination.relaySources.append(source)
     }
 
+    /// Changes whose first packet a stream takes.
     public func setFirewall(_ id: StreamID, _ rule: FirewallRule) throws(UDXError) { try live(id).firewall = rule }
 
     /// A HEARTBEAT whenever nothing was outstanding for this long; 0 turns it off. UDX-71.

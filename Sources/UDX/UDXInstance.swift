@@ -27,9 +27,7 @@ public final class UDXInstance {
 
     /// Creates a stream that receives from now on; sending needs `connect`. Without an id one is drawn from all 32 bits (UDX-14).
     ///
-    /// - Parameters:
-    ///   - initialSequence: our first number; must be known to the peer as the first that it expects.
-    ///   - remoteSequence: the peer's first number.
+    /// `initialSequence` is our first number, which the peer must know as the first that it expects; `remoteSequence` is the peer's.
     @discardableResult
     public func createStream(
         id: StreamID? = nil, initialSequence: SequenceNumber = .zero, remoteSequence: SequenceNumber = .zero,
@@ -70,6 +68,7 @@ public final class UDXInstance {
     public var streamIDs: [StreamID] { order.map(\.id) }
     public var lingeringCount: Int { lingering.count }
 
+    /// Counters and estimates; nil for a stream that does not exist.
     public func statistics(of id: StreamID) -> StreamStatistics? { streams[id]?.statistics }
 
     /// What was not used, by reason; only reasons that occurred.
@@ -138,12 +137,14 @@ public final class UDXInstance {
     /// Appends what happened, in order.
     public func takeEvents(into events: inout [UDXEvent]) { context.takeEvents(into: &events) }
 
+    /// Datagrams to send, in order.
     public func takeTransmits() -> [Transmit] {
         var all: [Transmit] = []
         takeTransmits(into: &all)
         return all
     }
 
+    /// What happened, in order.
     public func takeEvents() -> [UDXEvent] {
         var all: [UDXEvent] = []
         takeEvents(into: &all)
@@ -154,7 +155,7 @@ public final class UDXInstance {
 
     /// One datagram, or the part `range` of a larger buffer. Returns whose it is.
     ///
-    /// - Parameter verdict: the owner's answer when the same datagram came back as `askOwner` before.
+    /// `verdict` is the owner's answer when the same datagram came back as `askOwner` before.
     public func receive(
         _ bytes: [UInt8], range: Range<Int>? = nil, from source: Endpoint, on socket: SocketID, at now: Instant,
         verdict: FirewallVerdict? = nil

@@ -1,21 +1,10 @@
-import CompactEncoding
-import DHTRPC
 import Foundation
-import HyperCrypto
 import Hyperswarm
-import SansIO
 
 // One side serves a file under a public key, the other fetches it by that key.
 
 let arguments = Array(CommandLine.arguments.dropFirst())
-let parts = (ProcessInfo.processInfo.environment["BOOTSTRAP"] ?? "127.0.0.1:49737").split(separator: ":")
-guard parts.count == 2, let host = IPAddress(parts[0]), let port = UInt16(parts[1]) else {
-    print("BOOTSTRAP must be address:port")
-    exit(2)
-}
-var options = HyperDHTOptions()
-options.bootstrap = [BootstrapEntry(Endpoint(host, port))]
-options.host = host == .loopback ? .loopback : .any
+var options = try HyperDHTOptions(bootstrap: [ProcessInfo.processInfo.environment["BOOTSTRAP"] ?? "127.0.0.1:49737"])
 options.port = 0
 
 func send(_ path: String) async throws {
@@ -32,7 +21,7 @@ func send(_ path: String) async throws {
                 while let chunk = try file.read(upToCount: 1 << 16), !chunk.isEmpty { try await connection.write([UInt8](chunk)) }
                 try await connection.finish()
                 for try await _ in connection {}
-                print("sent to \(connection.remotePublicKey.map(String.init(describing:)) ?? "?")")
+                print("sent to \(connection.remotePublicKey)")
             } catch { print("\(error)") }
         }
     }

@@ -27,6 +27,7 @@ public struct QueryReply: Hashable, Sendable {
     /// How many nodes in a row were asked until this one, itself included.
     public var hops = 0
 
+    /// By the kind of search.
     public enum Content: Hashable, Sendable {
         case peers([PeerRecord], bump: UInt64)
         case peer(PeerRecord)

@@ -75,6 +75,7 @@ public struct NoisePayload: Hashable, Sendable, CompactCodable {
         }
     }
 
+    /// The version of the secret-stream that follows.
     public struct SecretStreamInfo: Hashable, Sendable {
         public var version: UInt64
         public init(version: UInt64 = 1) { self.version = version }

@@ -39,6 +39,7 @@ public enum RecordSignature {
         keyPair.sign(announceSignable(purpose, target: target, token: token, nodeID: nodeID, peer: peer, refresh: refresh))
     }
 
+    /// Whether a record is signed by its own key, for this target, token and node.
     public static func verify(
         _ purpose: Purpose, _ message: AnnounceMessage, target: Bytes32, token: Bytes32, nodeID: Bytes32
     ) -> Bool {
@@ -53,10 +54,12 @@ public enum RecordSignature {
         Namespace.mutablePut.bytes + Blake2b.hash256(MutableSignable(seq: seq, value: value).encoded).bytes
     }
 
+    /// 64 bytes over sequence number and value.
     public static func signMutable(seq: UInt64, value: [UInt8], keyPair: KeyPair) -> [UInt8] {
         keyPair.sign(mutableSignable(seq: seq, value: value))
     }
 
+    /// Whether the owner of the key signed this value under this number.
     public static func verifyMutable(seq: UInt64, value: [UInt8], signature: [UInt8], publicKey: Bytes32) -> Bool {
         Ed25519.verify(signature, mutableSignable(seq: seq, value: value), publicKey)
     }

@@ -82,6 +82,7 @@ extension HyperDHTNode {
     /// Offers a plugin under this name and version; its requests come as `plugin` questions. hyperdht.md section 5.
     public func registerPlugin(_ name: String, version: UInt64) { plugins[name] = version }
 
+    /// Requests for it are refused from now on.
     public func unregisterPlugin(_ name: String) { plugins[name] = nil }
 
     /// HDHT-33. Unknown names and versions get silence.

@@ -2,6 +2,7 @@ import SansIO
 
 /// Connection pools: one connection per remote key. hyperdht.md section 18. HDHT-65.
 extension HyperDHTNode {
+    /// A pool of connections: one for each key, shared by all that ask.
     public func makePool() -> ConnectionPoolID {
         let id = ConnectionPoolID(number: takeNumber())
         pools[id] = [:]

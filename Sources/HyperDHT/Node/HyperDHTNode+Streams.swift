@@ -74,6 +74,7 @@ extension HyperDHTNode {
         return connection.info
     }
 
+    /// Counters and estimates of the stream under a connection; nil when it is closed.
     public func streamStatistics(of id: ConnectionID) -> StreamStatistics? { connections[id].flatMap { udx.statistics(of: $0.streamID) } }
 
     // MARK: Paths

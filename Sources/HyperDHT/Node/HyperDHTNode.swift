@@ -161,6 +161,7 @@ public final class HyperDHTNode {
         settle()
     }
 
+    /// Answers `HyperDHTEvent.bind`: no socket could be opened.
     public func bindFailed() {
         rpc.bindFailed()
         settle()

@@ -1,10 +1,12 @@
 /// Plain counters of a HyperDHT node. hyperdht.md section 18; dht-rpc has its own.
 public struct HyperDHTStatistics: Hashable, Sendable {
+    /// Hole punching, by outcome.
     public struct Punches: Hashable, Sendable {
         public var consistent = 0
         public var random = 0
         public var open = 0
     }
+    /// Connections through a blind relay.
     public struct Relaying: Hashable, Sendable {
         public var attempts = 0
         public var successes = 0

@@ -24,6 +24,7 @@ public struct NATClassifier: Sendable {
 
     public init(isFirewalled: Bool) { firewall = isFirewalled ? .unknown : .open }
 
+    /// Samples no more: what is known by now is told to the other side.
     public mutating func freeze() { isFrozen = true }
 
     /// One sample per node: `to` is our address as `from` saw it. `isFirewalled` is the node's present opinion.
@@ -35,11 +36,13 @@ public struct NATClassifier: Sendable {
         if sampled >= NATClassifier.minimum || !isFirewalled, !isFrozen { update(isFirewalled: isFirewalled) }
     }
 
+    /// Whether a node has been asked for its view already.
     public func hasVisited(_ node: Endpoint) -> Bool { visited.contains(node) }
 
     /// Whether the analysis has settled: CONSISTENT, OPEN, or enough samples.
     public var isSettled: Bool { firewall == .consistent || firewall == .open || sampled >= NATClassifier.wanted }
 
+    /// Classifies anew.
     public mutating func update(isFirewalled: Bool) {
         if isFirewalled, firewall == .open { firewall = .unknown }
         classify(isFirewalled: isFirewalled)

@@ -21,6 +21,7 @@ public enum AddressClass {
             || inBlock(value, 0xe000_0000, 4) || inBlock(value, 0xf000_0000, 4)
     }
 
+    /// Whether an address is never routed on the internet.
     public static func isBogon(_ address: IPAddress) -> Bool { isPrivate(address) || isReserved(address) }
 
     /// Whether a datagram that a stranger asked for may be sent there: not to port 0, 0/8, multicast or 240/4. Stricter than the reference;

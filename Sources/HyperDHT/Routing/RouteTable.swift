@@ -3,6 +3,7 @@ import SansIO
 
 /// How a peer may be reached through this node: a relay learnt from a self announce, or a server of our own.
 public struct Route: Hashable, Sendable {
+    /// Where handshakes for a key go.
     public enum Destination: Hashable, Sendable {
         /// The address from which the peer announced itself.
         case relay(Endpoint)
@@ -29,6 +30,7 @@ public struct RouteTable: Sendable {
 
     public var count: Int { forwards.count }
     public var nextWakeUp: Instant { forwards.nextWakeUp }
+    /// Drops what is too old.
     public mutating func advance(to now: Instant) { forwards.advance(to: now) }
 
     /// A read keeps the entry alive.
@@ -40,6 +42,7 @@ public struct RouteTable: Sendable {
         forwards.set(target, Route(.relay(relay), record: record))
     }
 
+    /// A server of this node.
     public mutating func setServer(_ target: Bytes32, server: UInt64, record: [UInt8]) {
         forwards.retain(target, Route(.server(server), record: record))
     }
@@ -49,6 +52,7 @@ public struct RouteTable: Sendable {
         if case .relay = forwards.get(target)?.destination { forwards.remove(target) }
     }
 
+    /// The server is closed.
     public mutating func removeServer(_ target: Bytes32) {
         if case .server = forwards.get(target)?.destination { forwards.remove(target) }
     }

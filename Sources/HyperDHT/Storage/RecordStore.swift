@@ -91,6 +91,7 @@ public struct RecordStore: Sendable {
     /// Entries held in all stores.
     public var count: Int { topics.count + bumps.count + refreshes.count + mutables.count + immutables.count }
 
+    /// Drops what is too old.
     public mutating func advance(to now: Instant) {
         guard now >= nextWakeUp else { return }
         defer { nextWakeUp = firstTurn }

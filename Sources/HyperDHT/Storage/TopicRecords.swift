@@ -61,6 +61,7 @@ public struct TopicRecords: Sendable {
     public var count: Int { young.count + old.count }
     public var nextWakeUp: Instant { clock.next }
 
+    /// Keeps a record, in place of an earlier one of the same key.
     public mutating func add(target: Bytes32, key: Bytes32, record: [UInt8]) {
         old.remove(target, key)
         if young.add(target, key, record), young.count > maxSize {
@@ -69,6 +70,7 @@ public struct TopicRecords: Sendable {
         }
     }
 
+    /// Forgets the record of one key.
     public mutating func remove(target: Bytes32, key: Bytes32) {
         young.remove(target, key)
         old.remove(target, key)
@@ -97,6 +99,7 @@ public struct TopicRecords: Sendable {
         return topic?.records[key]
     }
 
+    /// Drops what is too old.
     public mutating func advance(to now: Instant) {
         if clock.isDue(now) { turn() }
     }

@@ -23,6 +23,7 @@ public struct TwoGenerationCache<Key: Hashable & Sendable, Value: Sendable>: Sen
     public var count: Int { young.count + old.count + retained.count }
     public var nextWakeUp: Instant { clock.next }
 
+    /// Keeps a value, as the youngest.
     public mutating func set(_ key: Key, _ value: Value) {
         guard retained[key] == nil else { return }
         young[key] = value
@@ -37,6 +38,7 @@ public struct TwoGenerationCache<Key: Hashable & Sendable, Value: Sendable>: Sen
         old[key] = nil
     }
 
+    /// The value, if it is not too old.
     public mutating func get(_ key: Key) -> Value? {
         if let value = young[key] { return value }
         if let value = old.removeValue(forKey: key) {
@@ -46,10 +48,12 @@ public struct TwoGenerationCache<Key: Hashable & Sendable, Value: Sendable>: Sen
         return retained[key]
     }
 
+    /// Forgets a value.
     public mutating func remove(_ key: Key) {
         if young.removeValue(forKey: key) == nil, old.removeValue(forKey: key) == nil { retained[key] = nil }
     }
 
+    /// Drops what is too old.
     public mutating func advance(to now: Instant) {
         if clock.isDue(now) { turn(counted: false) }
     }

@@ -82,6 +82,7 @@ public final class LocalNetwork: Sendable {
             + application.enumerated().map { (HyperDHTCommand(rawValue: UInt64($0.offset)).description, $0.element) }
     }
 
+    /// Takes the whole network down, without leave.
     public func stop() async {
         for node in nodes.reversed() { await node.destroy(force: true) }
         await loop.stop()

@@ -106,8 +106,10 @@ public final class PeerConnection: AuthenticatedStream {
 
     public func closed() async throws -> StreamFailure? { try await ending.value() }
 
+    /// Counters and estimates of the stream under it; nil when it is closed.
     public func statistics() async throws -> StreamStatistics? { try await driver.command { [id] in $0.streamStatistics(of: id) } }
 
+    /// Takes what arrives. One task at a time.
     public struct Iterator: AsyncIteratorProtocol {
         fileprivate let inbox: Inbox
         public mutating func next() async throws -> [UInt8]? { try await inbox.next() }

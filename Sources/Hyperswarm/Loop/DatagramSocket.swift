@@ -53,6 +53,7 @@ public final class DatagramSocket {
         public var code: Int32
     }
 
+    /// Which addresses a socket speaks to.
     public enum Family: Int32, Sendable {
         case v4 = 4
         case v6 = 6

@@ -135,6 +135,7 @@ public final class SecretStreamConnection: AuthenticatedStream, @unchecked Senda
 
     public func closed() async throws -> StreamFailure? { try await ending.value() }
 
+    /// Takes what arrives. One task at a time.
     public struct Iterator: AsyncIteratorProtocol {
         fileprivate let inbox: Inbox?
         public mutating func next() async throws -> [UInt8]? { try await inbox?.next() }

@@ -81,6 +81,7 @@ public final class UDXStream: DuplexStream {
 
     public func closed() async throws -> StreamFailure? { StreamFailure(try await closing.value()) }
 
+    /// Counters and estimates; nil when the stream is closed.
     public func statistics() async throws -> StreamStatistics? {
         try await host.command { instance, _ in instance.statistics(of: self.id) }
     }
@@ -93,6 +94,7 @@ public final class UDXStream: DuplexStream {
         closing.fulfil(reason)
     }
 
+    /// Takes what arrives. One task at a time.
     public struct Iterator: AsyncIteratorProtocol {
         fileprivate let inbox: Inbox
         public mutating func next() async throws -> [UInt8]? { try await inbox.next() }
