@@ -14,6 +14,7 @@ public struct SequenceNumber: Hashable, Sendable, CustomStringConvertible {
 
     /// Of two numbers that lie 2^31 apart each is before the other and neither is after, as in the reference.
     @inlinable public func isBefore(_ other: SequenceNumber) -> Bool { other.distance(to: self) < 0 }
+    /// See `isBefore(_:)`.
     @inlinable public func isAfter(_ other: SequenceNumber) -> Bool { other.distance(to: self) > 0 }
 
     /// UDX-9. How many steps lead from here to `other`: negative when `other` is before.
@@ -22,6 +23,7 @@ public struct SequenceNumber: Hashable, Sendable, CustomStringConvertible {
         return Int(Int32(bitPattern: other.rawValue &- rawValue))
     }
 
+    /// Modulo 2^32.
     @inlinable public func advanced(by count: Int) -> SequenceNumber {
         SequenceNumber(rawValue &+ UInt32(truncatingIfNeeded: count))
     }

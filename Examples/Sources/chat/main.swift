@@ -3,6 +3,9 @@ import Hyperswarm
 
 // A room is a topic: the hash of its name. Knowing the name is what makes a member, and every connection proves it.
 
+// Each line is seen at once, through a pipe too.
+setlinebuf(stdout)
+
 let arguments = CommandLine.arguments.dropFirst()
 guard let room = arguments.first else {
     print("usage: chat ROOM [KEY...]   a room's name, and optionally the public keys of those who may enter")

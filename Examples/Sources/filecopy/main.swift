@@ -3,6 +3,9 @@ import Hyperswarm
 
 // One side serves a file under a public key, the other fetches it by that key.
 
+// Each line is seen at once, through a pipe too.
+setlinebuf(stdout)
+
 let arguments = Array(CommandLine.arguments.dropFirst())
 var options = try HyperDHTOptions(bootstrap: [ProcessInfo.processInfo.environment["BOOTSTRAP"] ?? "127.0.0.1:49737"])
 options.port = 0
@@ -12,7 +15,6 @@ func send(_ path: String) async throws {
     try await dht.ready()
     let server = try await dht.createServer()
     print("the other side runs: filecopy receive \(server.publicKey) FILE")
-    fflush(nil)
     for await connection in server.connections {
         Task {
             do {

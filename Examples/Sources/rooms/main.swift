@@ -4,6 +4,9 @@ import Hyperswarm
 // Two questions, kept apart. Who is it? The public key, proven by the handshake: an allow-list keeps everybody else out. What may it do? Each room has
 // a secret of its own, and a connection opens just those rooms whose secret both ends prove to know.
 
+// Each line is seen at once, through a pipe too.
+setlinebuf(stdout)
+
 let arguments = Array(CommandLine.arguments.dropFirst())
 let usage = """
     usage: rooms [--seed HEX] [--allow FILE] ROOM=SECRET...

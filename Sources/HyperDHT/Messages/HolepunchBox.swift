@@ -31,6 +31,7 @@ public struct HolepunchBox: Hashable, Sendable {
             Array(envelope[HolepunchBox.nonceLength...]), nonce: Array(envelope[..<HolepunchBox.nonceLength]), key: secret)
     }
 
+    /// Encrypts a payload; the nonce travels in front of it.
     public func seal(_ payload: HolepunchPayload, nonce: [UInt8]) -> [UInt8]? { seal(payload.encoded, nonce: nonce) }
 
     /// The payload; nil for a box that does not open or a plaintext that does not decode.

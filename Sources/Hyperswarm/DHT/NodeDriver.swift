@@ -366,7 +366,3 @@ public enum NodeChange: Hashable, Sendable {
     /// Our address as others see it; port 0 when it differs for each of them.
     case address(IPAddress?, UInt16)
 }
-
-extension StreamFailure {
-    init(_ error: HyperDHTError) { self.init(code: error.rawValue, message: "\(error)") }
-}
