@@ -96,7 +96,8 @@ struct TCPReassembler {
             progress = false
             for position in states[index].waiting.indices {
                 let piece = states[index].waiting[position]
-                if let next = states[index].next, Int32(bitPattern: piece.sequence &- next) <= 0 {
+                // The same question as in `accept`: what it would put back must not be taken out.
+                if let next = states[index].next, Int32(bitPattern: next &- piece.sequence) >= 0 {
                     states[index].waiting.remove(at: position)
                     states[index].waitingBytes -= piece.payload.count
                     accept(index, piece.sequence, piece.packet, piece.payload)
@@ -111,7 +112,7 @@ struct TCPReassembler {
         guard let next = states[index].next else { return }
         let distance = Int(Int32(bitPattern: next &- sequence))
         if distance < 0 {
-            guard states[index].waitingBytes + payload.count <= 16 << 20 else {
+            guard states[index].waitingBytes + payload.count <= 16 << 20, states[index].waiting.count < 4096 else {
                 states[index].stream.unreachableBytes += payload.count
                 return
             }
