@@ -124,7 +124,7 @@ let package = Package(
                 "Conformance", "TraceChecks", "Dissection", "PacketCapture", "KeyLog", "HyperCrypto", "CompactEncoding", "SansIO",
                 "StrictJSON",
             ]),
-        floor("Simulations", ["SansIO", "NetworkSimulator", "UDX", "CompactEncoding", "HyperCrypto", "DHTRPC", "HyperDHT"]),
+        floor("Simulations", ["SansIO", "NetworkSimulator", "UDX", "CompactEncoding", "HyperCrypto", "Noise", "DHTRPC", "HyperDHT"]),
         floor(
             "TraceChecks",
             [

@@ -102,6 +102,7 @@ extension DHTRPCNode {
         delayedPings[number] = DelayedPing(request: request)
         delayedPingsByHost[host, default: 0] += 1
         timers.setDelayedPing(number, due: now + .milliseconds(Int64(delay)))
+        noteTimer(now + .milliseconds(Int64(delay)))
     }
 
     func delayedPingDue(_ number: UInt64) {

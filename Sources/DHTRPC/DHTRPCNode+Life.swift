@@ -139,6 +139,7 @@ extension DHTRPCNode {
         waiting = []
         waitingStart = 0
         timers.removeAll()
+        timersDue = .distantFuture
         delayedPings = [:]
         delayedPingsByHost = [:]
         checks = 0

@@ -162,6 +162,7 @@ extension DHTRPCNode {
         if request.sent > 1 { statistics.retries += 1 }
         request.deadline = now + request.timeout
         timers.set(request, due: request.deadline)
+        noteTimer(request.deadline)
         window.sent()
         send(request.payload, to: request.to, on: socket, timeToLive: request.timeToLive)
     }
@@ -209,6 +210,7 @@ extension DHTRPCNode {
         guard !request.isOver else { return }
         request.isOver = true
         request.isQueued = false
+        if timersDue == request.deadline { timersDue = nil }
         request.deadline = .distantFuture
         requests[request.tid] = nil
         statistics.requestsActive -= 1

@@ -17,6 +17,8 @@ public final class DHTRPCNode {
     // Time.
     @exclusivity(unchecked) public internal(set) var now: Instant
     @exclusivity(unchecked) var timers = TimerQueue()
+    /// When the first timer is due that still counts; nil: to be found out.
+    @exclusivity(unchecked) var timersDue: Instant? = .distantFuture
     @exclusivity(unchecked) var nextTick = Instant.distantFuture
     @exclusivity(unchecked) var lastTick = Instant.zero
     @exclusivity(unchecked) var nextDrain = Instant.distantFuture
@@ -153,15 +155,24 @@ public final class DHTRPCNode {
     public var nextWakeUp: Instant {
         var due = nextTick
         if hasWaiting, nextDrain < due { due = nextDrain }
+        return min(due, timersDue ?? findTimersDue())
+    }
+
+    private func findTimersDue() -> Instant {
+        var due = Instant.distantFuture
         while let first = timers.first {
             if isCurrent(first) {
-                if first.due < due { due = first.due }
+                due = first.due
                 break
             }
             timers.removeFirst()
         }
+        timersDue = due
         return due
     }
+
+    /// A timer was set.
+    func noteTimer(_ due: Instant) { if let first = timersDue, due < first { timersDue = due } }
 
     private func isCurrent(_ timer: TimerQueue.Timer) -> Bool {
         if let request = timer.request { request.deadline == timer.due } else { delayedPings[timer.ticket] != nil }
@@ -172,8 +183,9 @@ public final class DHTRPCNode {
         if instant > now { now = instant }
         guard life == .running else { return }
         catchUpDrains()
-        while let first = timers.first, first.due <= now {
+        while (timersDue ?? .zero) <= now, let first = timers.first, first.due <= now {
             timers.removeFirst()
+            timersDue = nil
             if let request = first.request {
                 if request.deadline == first.due { attemptEnded(request) }
             } else {

@@ -48,15 +48,16 @@ struct RoutingTable {
 
     /// Where a node stands.
     struct Place {
-        fileprivate let row: Int
-        fileprivate let position: Int
+        /// Index into `slots`.
+        fileprivate let index: Int
     }
 
     let id: Bytes32
     private var entries: [Entry] = []
     private var free: [Int32] = []
-    /// Sorted by node id; only as many rows as are in use.
-    private var rows: [[Slot]] = []
+    /// Row after row, twenty places each, of which the first `counts[row]` are taken, sorted by node id; only as many rows as are in use.
+    private var slots: [Slot] = []
+    private var counts: [UInt8] = []
     private var oldestEntry: Int32 = -1
     private var latestEntry: Int32 = -1
     private(set) var count = 0
@@ -65,17 +66,19 @@ struct RoutingTable {
 
     private func row(of id: Bytes32) -> Int { (id ^ self.id).leadingZeroBitCount }
 
+    private func range(_ row: Int) -> Range<Int> { row * RoutingTable.k..<row * RoutingTable.k + Int(counts[row]) }
+
     /// Where the id stands, or would stand, in its row.
-    private func position(of id: Bytes32, in row: Int) -> (position: Int, isThere: Bool) {
+    private func position(of id: Bytes32, in row: Int) -> (index: Int, isThere: Bool) {
         let word = id.leadingWord
-        let slots = rows[row]
-        var low = 0
-        var high = slots.count
+        let range = range(row)
+        var low = range.lowerBound
+        var high = range.upperBound
         while low < high {
             let middle = (low + high) / 2
             if slots[middle].word < word { low = middle + 1 } else { high = middle }
         }
-        while low < slots.count, slots[low].word == word {
+        while low < range.upperBound, slots[low].word == word {
             let there = entries[Int(slots[low].entry)].node.id
             if there == id { return (low, true) }
             if id < there { break }
@@ -86,9 +89,9 @@ struct RoutingTable {
 
     func find(_ id: Bytes32) -> Place? {
         let row = row(of: id)
-        guard row < rows.count else { return nil }
-        let (position, isThere) = position(of: id, in: row)
-        return isThere ? Place(row: row, position: position) : nil
+        guard row < counts.count else { return nil }
+        let (index, isThere) = position(of: id, in: row)
+        return isThere ? Place(index: index) : nil
     }
 
     /// The node of a slot, complete.
@@ -99,10 +102,10 @@ struct RoutingTable {
         return node
     }
 
-    func node(_ id: Bytes32) -> TableNode? { find(id).map { node(rows[$0.row][$0.position]) } }
+    func node(_ id: Bytes32) -> TableNode? { find(id).map { node(slots[$0.index]) } }
 
-    func endpoint(at place: Place) -> Endpoint { entries[Int(rows[place.row][place.position].entry)].node.endpoint }
-    func sampled(at place: Place) -> Int32 { entries[Int(rows[place.row][place.position].entry)].node.sampled }
+    func endpoint(at place: Place) -> Endpoint { entries[Int(slots[place.index].entry)].node.endpoint }
+    func sampled(at place: Place) -> Int32 { entries[Int(slots[place.index].entry)].node.sampled }
 
     /// Changes a node in place; false if it is not in the table.
     @discardableResult
@@ -113,18 +116,18 @@ struct RoutingTable {
     }
 
     mutating func update(_ place: Place, _ change: (inout TableNode) -> Void) {
-        let index = Int(rows[place.row][place.position].entry)
-        entries[index].node.pinged = rows[place.row][place.position].pinged
-        entries[index].node.added = rows[place.row][place.position].added
+        let index = Int(slots[place.index].entry)
+        entries[index].node.pinged = slots[place.index].pinged
+        entries[index].node.added = slots[place.index].added
         change(&entries[index].node)
-        rows[place.row][place.position].pinged = entries[index].node.pinged
-        rows[place.row][place.position].added = entries[index].node.added
+        slots[place.index].pinged = entries[index].node.pinged
+        slots[place.index].added = entries[index].node.added
     }
 
     /// A node was heard in this tick: it moves to the young end of the age list. `sample` is our address as it saw it, where it counts.
     mutating func heard(_ place: Place, tick: Int32, sample: Endpoint?) {
-        rows[place.row][place.position].pinged = tick
-        let index = Int(rows[place.row][place.position].entry)
+        slots[place.index].pinged = tick
+        let index = Int(slots[place.index].entry)
         entries[index].node.seen = tick
         if let sample {
             entries[index].node.to = sample
@@ -138,10 +141,13 @@ struct RoutingTable {
     mutating func insert(_ node: TableNode) -> Insertion {
         let row = row(of: node.id)
         guard row < 256 else { return .own }
-        while rows.count <= row { rows.append([]) }
-        let (position, isThere) = position(of: node.id, in: row)
+        while counts.count <= row {
+            counts.append(0)
+            for _ in 0..<RoutingTable.k { slots.append(Slot(word: 0, entry: -1, pinged: 0, added: 0)) }
+        }
+        let (place, isThere) = position(of: node.id, in: row)
         if isThere { return .known }
-        guard rows[row].count < RoutingTable.k else { return .rowFull }
+        guard counts[row] < RoutingTable.k else { return .rowFull }
         let index: Int
         if let reused = free.popLast() {
             index = Int(reused)
@@ -150,8 +156,13 @@ struct RoutingTable {
             index = entries.count
             entries.append(Entry(node: node))
         }
-        rows[row].insert(
-            Slot(word: node.id.leadingWord, entry: Int32(index), pinged: node.pinged, added: node.added), at: position)
+        var behind = range(row).upperBound
+        while behind > place {
+            slots[behind] = slots[behind - 1]
+            behind -= 1
+        }
+        slots[place] = Slot(word: node.id.leadingWord, entry: Int32(index), pinged: node.pinged, added: node.added)
+        counts[row] += 1
         link(index)
         count += 1
         return .inserted
@@ -160,8 +171,11 @@ struct RoutingTable {
     @discardableResult
     mutating func remove(_ id: Bytes32) -> TableNode? {
         guard let place = find(id) else { return nil }
-        let removed = node(rows[place.row][place.position])
-        let index = rows[place.row].remove(at: place.position).entry
+        let removed = node(slots[place.index])
+        let row = row(of: id)
+        let index = slots[place.index].entry
+        for behind in place.index..<range(row).upperBound - 1 { slots[behind] = slots[behind + 1] }
+        counts[row] -= 1
         unlink(Int(index))
         free.append(index)
         count -= 1
@@ -171,9 +185,9 @@ struct RoutingTable {
     /// Of the row that `id` belongs to, the node that was asked longest ago, and before the tick `tick`; of several the one known longest.
     func leastRecent(inRowOf id: Bytes32, before tick: Int32) -> TableNode? {
         let row = row(of: id)
-        guard row < rows.count else { return nil }
+        guard row < counts.count else { return nil }
         var best: Slot?
-        for slot in rows[row] where slot.pinged != tick {
+        for slot in slots[range(row)] where slot.pinged != tick {
             if let best, (best.pinged, best.added) <= (slot.pinged, slot.added) { continue }
             best = slot
         }
@@ -185,54 +199,59 @@ struct RoutingTable {
     /// A table that fits into the reply is listed in the reference's order: rows d, d-1, ..., 0, then d+1, ..., each in byte order of ids,
     /// where d is the row that the target would stand in. Of a larger table the nodes nearest by XOR are chosen, the nearest first: the
     /// reference cuts its list in row order and so leaves near nodes out, and a requester stops at the first entry that is no nearer.
-    func closest(to target: Bytes32, _ limit: Int = RoutingTable.k) -> [TableNode] { choose(target, limit).map { node($0) } }
+    func closest(to target: Bytes32, _ limit: Int = RoutingTable.k) -> [TableNode] { choose(target, limit) { node($0) } }
 
     /// As `closest`, addresses alone.
     func closestEndpoints(to target: Bytes32, _ limit: Int = RoutingTable.k) -> [Endpoint] {
-        choose(target, limit).map { entries[Int($0.entry)].node.endpoint }
+        choose(target, limit) { entries[Int($0.entry)].node.endpoint }
     }
 
-    private func choose(_ target: Bytes32, _ limit: Int) -> [Slot] {
+    private func choose<T>(_ target: Bytes32, _ limit: Int, _ make: (Slot) -> T) -> [T] {
         guard count > 0, limit > 0 else { return [] }
         let start = row(of: target)
-        var result: [Slot] = []
-        result.reserveCapacity(min(limit, count))
         if count <= limit {
-            for row in stride(from: min(start, rows.count - 1), through: 0, by: -1) { result += rows[row] }
-            if start + 1 < rows.count { for row in rows[(start + 1)...] { result += row } }
+            var result: [T] = []
+            result.reserveCapacity(count)
+            for row in stride(from: min(start, counts.count - 1), through: 0, by: -1) {
+                for slot in slots[range(row)] { result.append(make(slot)) }
+            }
+            for row in counts.indices.dropFirst(start + 1) { for slot in slots[range(row)] { result.append(make(slot)) } }
             return result
         }
         // Row d is nearest: it shares the bit in which the target differs from us. Then come those that are nearer to us, all in one
         // group; then each lower row.
-        if start < rows.count { append(rows[start...start], target, limit, &result) }
-        if result.count < limit, start + 1 < rows.count { append(rows[(start + 1)...], target, limit, &result) }
-        var row = min(start, rows.count) - 1
-        while row >= 0, result.count < limit {
-            append(rows[row...row], target, limit, &result)
-            row -= 1
+        return withUnsafeTemporaryAllocation(of: Slot.self, capacity: limit) { chosen in
+            var count = 0
+            if start < counts.count { choose(start..<start + 1, target, chosen, &count) }
+            if count < limit, start + 1 < counts.count { choose(start + 1..<counts.count, target, chosen, &count) }
+            var row = min(start, counts.count) - 1
+            while row >= 0, count < limit {
+                choose(row..<row + 1, target, chosen, &count)
+                row -= 1
+            }
+            return chosen[..<count].map(make)
         }
-        return result
     }
 
-    /// Appends a group's nodes by distance, up to the limit: each is put where it belongs among those of its group.
-    private func append(_ group: ArraySlice<[Slot]>, _ target: Bytes32, _ limit: Int, _ result: inout [Slot]) {
-        let begin = result.count
+    /// Adds a group's nodes by distance, as far as there is room: each is put where it belongs among those of its group.
+    private func choose(_ group: Range<Int>, _ target: Bytes32, _ chosen: UnsafeMutableBufferPointer<Slot>, _ count: inout Int) {
+        let begin = count
         let word = target.leadingWord
         for row in group {
-            for slot in row {
-                var at = result.count
-                if at >= limit {
-                    guard isNearer(slot, result[at - 1], word, target) else { continue }
+            for index in range(row) {
+                let slot = slots[index]
+                var at = count
+                if at >= chosen.count {
+                    guard at > begin, isNearer(slot, chosen[at - 1], word, target) else { continue }
                     at -= 1
-                    result[at] = slot
                 } else {
-                    result.append(slot)
+                    count += 1
                 }
-                while at > begin, isNearer(slot, result[at - 1], word, target) {
-                    result[at] = result[at - 1]
+                while at > begin, isNearer(slot, chosen[at - 1], word, target) {
+                    chosen[at] = chosen[at - 1]
                     at -= 1
                 }
-                result[at] = slot
+                chosen[at] = slot
             }
         }
     }
@@ -246,15 +265,15 @@ struct RoutingTable {
     /// The node at `index` in row order; nil beyond the end.
     func nth(_ index: Int) -> TableNode? {
         var left = index
-        for row in rows {
-            if left < row.count { return left >= 0 ? node(row[left]) : nil }
-            left -= row.count
+        for row in counts.indices {
+            if left < Int(counts[row]) { return left >= 0 ? node(slots[row * RoutingTable.k + left]) : nil }
+            left -= Int(counts[row])
         }
         return nil
     }
 
     /// All nodes in row order.
-    var nodes: [TableNode] { rows.flatMap { $0.map { node($0) } } }
+    var nodes: [TableNode] { counts.indices.flatMap { slots[range($0)].map { node($0) } } }
 
     // MARK: Age
 

@@ -8,18 +8,18 @@ import SansIO
 ///     ...
 ///     try simulation.run(until: .zero + .seconds(60)) { finished }
 public final class Simulation {
-    public private(set) var now = Instant.zero
+    @exclusivity(unchecked) public private(set) var now = Instant.zero
     public let seed: UInt64
     public let entropy: SeededEntropy
     /// Links that were not set otherwise.
-    public var defaultLink: LinkProfile
+    @exclusivity(unchecked) public var defaultLink: LinkProfile
     /// Decides a link's profile when its first packet leaves; nil takes `defaultLink`. Must be a pure function of the hosts.
-    public var chooseLink: ((HostID, HostID) -> LinkProfile?)?
+    @exclusivity(unchecked) public var chooseLink: ((HostID, HostID) -> LinkProfile?)?
     /// Routers that a datagram passes between two hosts of the internet: what a low time to live dies of.
     public var coreHops = 8
     /// Sees every datagram as it enters the network.
-    public var tap: ((SimulatedPacket) -> Void)?
-    public private(set) var statistics = Statistics()
+    @exclusivity(unchecked) public var tap: ((SimulatedPacket) -> Void)?
+    @exclusivity(unchecked) public private(set) var statistics = Statistics()
     /// Touches of hosts at one instant before the run is called a livelock.
     public var livelockLimit = 1_000_000
     /// Wake-ups of one host at one instant before the run is called a livelock.
@@ -87,21 +87,21 @@ public final class Simulation {
         init(_ link: Link) { self.link = link }
     }
 
-    private var hosts: [Station] = []
-    private var listeners: [UInt64: (HostID, SocketID)] = [:]
+    @exclusivity(unchecked) private var hosts: [Station] = []
+    @exclusivity(unchecked) private var listeners: [UInt64: (HostID, SocketID)] = [:]
     private var listenersElsewhere: [Place: (HostID, SocketID)] = [:]
     private var natBoxes: [NATBox] = []
     private var natByInside: [SegmentID: Int] = [:]
     private var natByOutside: [IPAddress: [Int]] = [:]
     /// By both hosts' numbers.
-    private var wires: [UInt64: Wire] = [:]
-    private var queue = EventQueue()
-    private var flights: [Flight] = []
-    private var freeFlights: [UInt32] = []
+    @exclusivity(unchecked) private var wires: [UInt64: Wire] = [:]
+    @exclusivity(unchecked) private var queue = EventQueue()
+    @exclusivity(unchecked) private var flights: [Flight] = []
+    @exclusivity(unchecked) private var freeFlights: [UInt32] = []
     private var actions: [UInt32: (Simulation) -> Void] = [:]
     private var lastAction: UInt32 = 0
-    private var touchesAtNow = 0
-    private var failure: SimulationError?
+    @exclusivity(unchecked) private var touchesAtNow = 0
+    @exclusivity(unchecked) private var failure: SimulationError?
 
     public init(seed: UInt64, link: LinkProfile = LinkProfile()) {
         self.seed = seed

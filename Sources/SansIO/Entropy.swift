@@ -54,10 +54,10 @@ extension Entropy {
 /// Not cryptographic.
 public final class SeededEntropy: Entropy {
     private let seed: UInt64
-    private var streams: [EntropyLabel: UInt64] = [:]
+    @exclusivity(unchecked) private var streams: [EntropyLabel: UInt64] = [:]
     /// Streams of labels without a context, by purpose.
-    private var plain: [UInt64?] = []
-    private var injected: [EntropyLabel.Purpose: [[UInt8]]] = [:]
+    @exclusivity(unchecked) private var plain: [UInt64?] = []
+    @exclusivity(unchecked) private var injected: [EntropyLabel.Purpose: [[UInt8]]] = [:]
 
     public init(seed: UInt64) { self.seed = seed }
 

@@ -41,8 +41,8 @@ final class DHTHost: SimulatedHost {
     private(set) var isReady = false
     /// By the number that the scenario gave it.
     private(set) var searches: [Int: Search] = [:]
-    private var running: [OperationID: Int] = [:]
-    private var requests: [SocketRequest] = []
+    @exclusivity(unchecked) private var running: [OperationID: Int] = [:]
+    @exclusivity(unchecked) private var requests: [SocketRequest] = []
     private static let server = SocketID(1)
     private static let client = SocketID(2)
 

@@ -11,7 +11,7 @@ import UDX
 struct SimulateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "simulate", abstract: "Seeded network weather for the stack's machines: streams, goodput, networks of nodes.",
-        subcommands: [UDXWeather.self, UDXGoodput.self, DHT.self, Swarms.self])
+        subcommands: [UDXWeather.self, UDXGoodput.self, DHT.self, Swarms.self, Hostile.self])
 
     struct UDXWeather: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
