@@ -28,6 +28,9 @@ struct TraceContext {
     /// Integers in the recorded calls, by key.
     let integers: [String: Set<Int64>]
 
+    /// Whether datagrams were lost: something was answered, or acknowledged, only after it had been repeated.
+    let hasLoss: Bool
+
     /// Whether the recording lists random draws: only then every random value has a name.
     let hasRecordedDraws: Bool
 
@@ -55,6 +58,14 @@ struct TraceContext {
             if let target = exchange.target { targetUses[target, default: 0] += 1 }
         }
         self.exchangeOf = exchangeOf
+        let packets = dissection.packets
+        hasLoss =
+            dissection.flows.contains { $0.retransmissions > 0 }
+            || dissection.exchanges.contains { exchange in
+                guard let response = exchange.response, let repeated = exchange.retransmissions.first else { return false }
+                return repeated < response
+                    && packets[repeated].packet.timeNanoseconds - packets[exchange.request].packet.timeNanoseconds > 900_000_000
+            }
         self.targetUses = targetUses
         var flowOf: [Int: Int] = [:]
         for (number, flow) in dissection.flows.enumerated() { for index in flow.packets { flowOf[index] = number } }

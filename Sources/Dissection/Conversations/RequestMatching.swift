@@ -10,14 +10,24 @@ extension TraceDissector {
         let payload: [UInt8]
     }
 
+    private struct CutRequest: Hashable {
+        let requester: Endpoint
+        let responder: Endpoint
+        let tid: UInt16
+    }
+
     static func token(_ host: IPAddress, _ secret: Bytes32) -> Bytes32 { RoundTripTokens.token(for: host, secret: secret) }
 
     /// Joins responses to requests by tid and addresses. dht-rpc.md sections 3.4 and 4.2.
     func matchRequests() {
         var byTID: [UInt16: [Int]] = [:]
         var seen: [RequestKey: Int] = [:]
+        var cut: [CutRequest: Int] = [:]
+        var senders: Set<Endpoint> = []
+        let begin = result.packets.first?.packet.timeNanoseconds ?? 0
         for index in result.packets.indices {
             let packet = result.packets[index]
+            defer { senders.insert(packet.packet.source) }
             switch packet.message {
             case .request(let request):
                 let key = RequestKey(requester: packet.packet.source, responder: packet.packet.destination, payload: packet.packet.payload)
@@ -34,7 +44,32 @@ extension TraceDissector {
                     Exchange(
                         tid: request.tid, command: CommandName.of(request), isInternal: request.isInternal, commandNumber: request.command,
                         requester: packet.packet.source, responder: packet.packet.destination, target: request.target, request: index))
-            case .response(let response): match(response, at: index, byTID[response.tid] ?? [])
+            case .response(let response):
+                let candidates = byTID[response.tid] ?? []
+                let way = CutRequest(requester: packet.packet.destination, responder: packet.packet.source, tid: response.tid)
+                if let request = cut[way] {
+                    result.packets[index].labels.append("answers \(result.packets[request].number), which the capture cuts")
+                } else if candidates.isEmpty, !senders.contains(packet.packet.destination),
+                    packet.packet.timeNanoseconds - begin < 6_000_000_000
+                {
+                    result.packets[index].labels.append("answers a request from before the capture")
+                } else {
+                    match(response, at: index, candidates)
+                }
+            case .none where packet.packet.isCut && packet.packet.payload.count >= 4:
+                let payload = packet.packet.payload
+                let tid = UInt16(payload[2]) | UInt16(payload[3]) << 8
+                if packet.kind == .dhtRequest {
+                    cut[CutRequest(requester: packet.packet.source, responder: packet.packet.destination, tid: tid)] = index
+                } else if packet.kind == .dhtResponse,
+                    let exchange = byTID[tid]?.last(where: {
+                        result.exchanges[$0].responder == packet.packet.source
+                            && result.exchanges[$0].requester == packet.packet.destination
+                    }), result.exchanges[exchange].response == nil
+                {
+                    result.exchanges[exchange].response = index
+                    result.packets[index].labels.append("answers \(result.packets[result.exchanges[exchange].request].number)")
+                }
             default: break
             }
         }

@@ -34,7 +34,9 @@ extension TraceDissector {
         let plain = Set(knowledge.plainStreams.map { $0.streamID })
         for flow in result.flows.indices {
             let id = result.flows[flow].streamID
-            if let key = keys[id.rawValue], !plain.contains(id) {
+            if result.flows[flow].beganEarlier, !plain.contains(id) {
+                closeRest(flow, "a stream that began before the capture: without its identifier header no key opens it")
+            } else if let key = keys[id.rawValue], !plain.contains(id) {
                 let stream = rawStream(ofFlow: flow)
                 var trace = SecretStreamTrace(
                     flow: flow, from: stream.from, to: stream.to, isFromInitiator: key.isFromInitiator, handshakeHash: key.handshakeHash)

@@ -25,6 +25,28 @@ extension TraceDissector {
         for flow in result.flows.indices { assemble(flow) }
         pairFlows()
         if result.flows.count > 2 { findRelayedCopies() }
+        findEarlierBeginnings()
+    }
+
+    /// Streams of which the capture shows the middle and the end only.
+    ///
+    /// Numbers alone prove nothing: a peer may be wrong about them. Both sides must agree on something that is not in the capture:
+    /// the first packet acknowledges data that the other side has indeed left behind, or the first data has a number that the
+    /// other side would not acknowledge if it had missed the ones below.
+    private func findEarlierBeginnings() {
+        func header(_ index: Int) -> PacketHeader? {
+            if case .udx(let message) = result.packets[index].message { message.header } else { nil }
+        }
+        for one in result.flows.indices {
+            guard let other = result.flows[one].reverse, result.flows[one].relayedFrom == nil, result.flows[other].relayedFrom == nil,
+                let first = result.flows[one].packets.first, let answer = result.flows[other].packets.first, first < answer,
+                let a = header(first), let b = header(answer)
+            else { continue }
+            let acknowledges = a.ack != .zero && !b.seq.isBefore(a.ack)
+            let isFarOn = a.seq.distance(to: .zero) != 0 && a.seq.rawValue >= 3 && b.ack.rawValue >= 3 && b.ack.distance(to: a.seq) < 70_000
+            guard acknowledges || isFarOn else { continue }
+            for flow in [one, other] { result.flows[flow].beganEarlier = true }
+        }
     }
 
     private func assemble(_ flow: Int) {
@@ -33,7 +55,8 @@ extension TraceDissector {
         for index in result.flows[flow].packets {
             guard case .udx(let message) = result.packets[index].message else { continue }
             let header = message.header
-            if header.type.contains(.message), !message.payload.isEmpty || header.type == .message {
+            let isCut = result.packets[index].packet.isCut
+            if header.type.contains(.message), !isCut, !message.payload.isEmpty || header.type == .message {
                 let end = result.packets[index].packet.payload.count
                 result.flows[flow].messages.append((packet: index, range: end - message.payload.count..<end))
             }
@@ -44,7 +67,9 @@ extension TraceDissector {
                 result.flows[flow].retransmissions += 1
                 result.packets[index].retransmissionOf = result.packets[first].number
                 result.packets[index].labels.append("retransmission of \(result.packets[first].number)")
-                if case .udx(let original) = result.packets[first].message, original.payload != message.payload {
+                if case .udx(let original) = result.packets[first].message, original.payload != message.payload,
+                    !isCut, !result.packets[first].packet.isCut
+                {
                     let offset = zip(original.payload, message.payload).enumerated().first { $0.element.0 != $0.element.1 }?.offset
                     issue(
                         .copy, index, "udx.payload", offset.map { result.packets[index].packet.payload.count - message.payload.count + $0 },
@@ -60,7 +85,7 @@ extension TraceDissector {
         // Streams begin with 0 unless told otherwise; what a relay lost of a stream's beginning it will carry later, or never.
         result.flows[flow].firstSeq = first
         var next = first
-        while let index = bodies[next.rawValue] {
+        while let index = bodies[next.rawValue], !result.packets[index].packet.isCut {
             if case .udx(let message) = result.packets[index].message, message.header.type.contains(.data), !message.payload.isEmpty {
                 let payload = result.packets[index].packet.payload
                 result.flows[flow].chunks.append(
@@ -145,7 +170,8 @@ extension TraceDissector {
                 } else {
                     // Bare acknowledgements look alike in many streams: something with a payload must be among the copies.
                     let hasContent = copies.contains { result.packets[$0.copy].packet.payload.count > PacketHeader.size + 16 }
-                    guard hasContent, copies.count * 10 >= b.packets.count * 9 else { continue }
+                    let passed = b.packets.count { result.packets[$0].packet.source == b.from }
+                    guard hasContent, copies.count * 10 >= passed * 9 else { continue }
                 }
                 result.flows[outgoing].relayedFrom = incoming
                 for (original, copy) in copies {
@@ -166,9 +192,12 @@ extension TraceDissector {
         var waiting: [[UInt8]: [Int]] = [:]
         var found: [(original: Int, copy: Int)] = []
         var next = 0
-        for copy in outgoing.packets {
+        // What goes past the relay, by a path that the peers have found meanwhile, belongs to neither leg.
+        for copy in outgoing.packets where result.packets[copy].packet.source == outgoing.from {
             while next < incoming.packets.count, incoming.packets[next] < copy {
-                waiting[anonymous(incoming.packets[next]), default: []].append(incoming.packets[next])
+                if result.packets[incoming.packets[next]].packet.destination == incoming.to {
+                    waiting[anonymous(incoming.packets[next]), default: []].append(incoming.packets[next])
+                }
                 next += 1
             }
             let bytes = anonymous(copy)

@@ -27,6 +27,8 @@ public struct UDXFlow: Sendable {
     public internal(set) var firstSeq = SequenceNumber.zero
     /// One past the highest sequence number that was consumed.
     public internal(set) var nextSeq = SequenceNumber.zero
+    /// The stream is older than the capture: what its packets acknowledge, or the numbers they carry, began before the first of them.
+    public internal(set) var beganEarlier = false
     /// Number of the packet that ends the direction.
     public internal(set) var endSeq: SequenceNumber?
     /// Index of the DESTROY packet.

@@ -38,6 +38,13 @@ public struct Diagnosis: Sendable {
                 "There is no key log, so nothing inside encrypted streams can be seen. Set HYPERSWARM_KEYLOGFILE (Swift) or run node -r harness/node/keylog.cjs (Node)."
             )
         }
+        let older = dissection.flows.filter(\.beganEarlier)
+        if !older.isEmpty {
+            add(
+                .note,
+                "\(older.count) stream directions began before the capture: no key opens them, since the header that a secret stream begins with is not in it. Start the capture before the peers.",
+                older.compactMap(\.packets.first).map { dissection.packets[$0].number })
+        }
         if sentences.allSatisfy({ $0.weight == .note }) {
             sentences.insert(Sentence(weight: .note, text: "Nothing in this capture keeps peers apart.", packets: []), at: 0)
         }
@@ -106,8 +113,11 @@ public struct Diagnosis: Sendable {
         let lookups = dissection.exchanges.filter {
             !$0.isInternal && $0.commandNumber == HyperDHTCommand.findPeer.rawValue && $0.response != nil
         }
+        // An answer that the capture cuts may have held one.
         let found = lookups.contains { exchange in
-            guard let response = exchange.response, case .response(let message) = dissection.packets[response].message else { return false }
+            guard let response = exchange.response, case .response(let message) = dissection.packets[response].message else {
+                return exchange.response != nil
+            }
             return message.value != nil
         }
         if !lookups.isEmpty, !found, succeeded == 0 {

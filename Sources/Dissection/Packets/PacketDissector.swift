@@ -87,6 +87,12 @@ public struct PacketDissector {
         } catch {
             let layer: Layer = result.kind == .udx ? .udx : .dhtRPC
             add(Unit(layer: layer, name: "undecodable", bytes: payload, fields: recorder.records), to: &result)
+            if packet.isCut {
+                result.summary = "\(result.kind.name), cut by the capture"
+                result.units[result.units.count - 1].name = "cut by the capture"
+                result.account.markOpaque(0..<payload.count, "a field that the capture cuts off")
+                return result
+            }
             result.summary = "undecodable \(result.kind.name)"
             issues.append(
                 Issue(.decode, packet: packet.number, field: "\(layer.rawValue).\(error.field)", offset: error.offset, error.kind.rawValue))

@@ -26,7 +26,7 @@ export const scenarios = {
     }
     const unknown = await client.request({ command: 99, target: stage.bytes('unknown'), value: Buffer.from('what') }, to)
     stage.event('client', 'unknown-command', { error: unknown.error })
-    const bad = await client.request({ command: 8, target: stage.bytes('bad'), token: Buffer.alloc(32, 7), value: Buffer.from('v') }, to)
+    const bad = await client.request({ command: 8, target: load('hyperdht').hash(Buffer.from('v')), token: Buffer.alloc(32, 7), value: Buffer.from('v') }, to)
     stage.event('client', 'bad-token', { error: bad.error, token: bad.token !== null })
     stage.describe()
     await stage.nodes[4].destroy()
