@@ -102,25 +102,26 @@ final class NodeDriver: LoopDriver, DatagramReceiver, @unchecked Sendable {
     ) async throws -> (replies: [QueryReply], result: OperationResult) {
         let promise = Promise<(replies: [QueryReply], result: OperationResult)>()
         let started = Promise<OperationID>()
-        try await loop.perform {
+        // Nobody waits for the start: the end is all that is awaited.
+        let accepted = loop.submit {
             self.isDirty = true
             self.node.advance(to: self.loop.now)
             let id = begin(self.node)
             self.operations[id] = PendingOperation(sink: each, promise: promise)
             started.fulfil(id)
         }
+        guard accepted else { throw EventLoopEnded() }
         do {
             let outcome = try await promise.value()
             if case .failed(let error) = outcome.result { throw StreamFailure(error) }
             return outcome
         } catch is CancellationError {
             // The task that asked does not want the answer any more.
-            if let id = started.current {
-                loop.submit {
-                    self.isDirty = true
-                    self.operations[id] = nil
-                    self.node.cancel(id)
-                }
+            loop.submit {
+                guard let id = started.current else { return }
+                self.isDirty = true
+                self.operations[id] = nil
+                self.node.cancel(id)
             }
             throw CancellationError()
         }
