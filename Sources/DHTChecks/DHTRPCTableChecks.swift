@@ -47,6 +47,14 @@ enum DHTRPCTableChecks {
         bench.run(.seconds(5))
         exam.equal("PINGs to a silent node", bench.received(b).filter { $0.request != nil }.count, 4)
         exam.equal("a silent node is gone", bench.found(NodeID.of(b)), [])
+        // Who gives a hint about itself sees the order: first the PING, then the answer.
+        let own = quiet(exam)
+        own.citizen(b)
+        own.introduce(b)
+        own.run(.seconds(6))
+        let seen = own.received(b).count
+        _ = own.ask(hint(b), from: b)
+        exam.equal("a PING comes before the answer", own.received(b).dropFirst(seen).map { $0.request != nil }, [true, false])
         // A flood of hints makes at most ten checks at once.
         let many = (10..<60).map(Bench.tester)
         for tester in many { bench.introduce(tester) }

@@ -73,7 +73,8 @@ extension DHTRPCNode {
         guard let value = request.value else { return statistics.drop(.malformedValue) }
         var reader = Reader(value)
         guard let down = try? reader.ipv4Address("address") else { return statistics.drop(.malformedValue) }
-        answer(request)
+        // The PING leaves first, as the reference's does: who gives a hint about itself sees both.
+        defer { answer(request) }
         if Mutation.dhtRPC(17).isActive { ping(down) }
         guard checks < DHTRPCNode.mostChecks else { return }
         let id = NodeID.of(down)
