@@ -9,6 +9,8 @@ struct UDXCommand: AsyncParsableCommand {
         commandName: "udx", abstract: "One UDX stream between two processes, with and without segmentation offload.")
 
     @Option(help: "How much is sent, in MiB.") var mebibytes = 1024
+    @Option(help: "Run this `udxperf` of the reference beside it.") var udxperf: String?
+    @Option(help: "How long udxperf runs.") var udxperfSeconds = 5
     @Option(help: .hidden) var role: String?
     @Option(help: .hidden) var port: UInt16 = 0
     @Flag(inversion: .prefixedNo, help: .hidden) var offload = true
@@ -16,9 +18,24 @@ struct UDXCommand: AsyncParsableCommand {
     static let piece = [UInt8]((0..<65_536).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) })
 
     func run() async throws {
+        if let role, let mode = RawSockets.Mode.allCases.first(where: { "raw-" + $0.rawValue == role }) {
+            return try RawSockets.receive(mode)
+        }
         if role != nil { return try await receive() }
-        var table = Table("UDX stream, two processes", "MB/s", "CPU s/GiB", "sender", "receiver")
+        var table = Table("two processes, loopback", "MB/s", "CPU s/GiB", "sender", "receiver", "lost")
+        for mode in RawSockets.Mode.allCases {
+            let raw = try RawSockets.measure(mode, mebibytes: mebibytes)
+            table.add(
+                mode.name, text(raw.megabytesPerSecond), text((raw.senderCPU + raw.receiverCPU) / raw.gibibytes, 2),
+                text(raw.senderCPU / raw.gibibytes, 2), text(raw.receiverCPU / raw.gibibytes, 2), text(raw.lost * 100) + " %")
+        }
         for offload in [true, false] { try await measure(offload, &table) }
+        if let udxperf {
+            let perf = try UDXPerf(udxperf, seconds: udxperfSeconds)
+            table.add(
+                "udxperf of the reference", text(perf.megabytesPerSecond), text(perf.clientCPUPerGiB + perf.serverCPUPerGiB, 2),
+                text(perf.clientCPUPerGiB, 2), text(perf.serverCPUPerGiB, 2))
+        }
         table.show()
     }
 
@@ -47,7 +64,8 @@ struct UDXCommand: AsyncParsableCommand {
         await host.close()
         let gibibytes = Double(mebibytes) / 1024
         table.add(
-            offload ? "with offload" : "without offload", text(Double(mebibytes) * 1.048576 / seconds), text((own + other) / gibibytes, 2),
+            offload ? "UDX stream, with offload" : "UDX stream, without offload", text(Double(mebibytes) * 1.048576 / seconds),
+            text((own + other) / gibibytes, 2),
             text(own / gibibytes, 2), text(other / gibibytes, 2))
     }
 

@@ -61,7 +61,8 @@ public final class DatagramSocket {
         case dual = 46
     }
 
-    let fd: Int32
+    /// The descriptor, for `poll`; closed with the socket.
+    public let fd: Int32
     let family: Family
     public let local: Endpoint
     private let options: DatagramOptions
@@ -82,7 +83,8 @@ public final class DatagramSocket {
     private static let segmentLimit = 64
     private static let segmentBytes = 60_000
 
-    init(_ family: Family, local: Endpoint, options: DatagramOptions = DatagramOptions(), arena: DatagramArena) throws(SystemError) {
+    /// Opens and binds a socket. Those that share an arena belong to one thread.
+    public init(_ family: Family, local: Endpoint, options: DatagramOptions = DatagramOptions(), arena: DatagramArena) throws(SystemError) {
         let fd = hyperconform_udp_open(family.rawValue)
         guard fd >= 0 else { throw SystemError(-fd, "open a UDP socket") }
         self.fd = fd
@@ -111,7 +113,7 @@ public final class DatagramSocket {
     // MARK: Sending
 
     /// Appends a datagram to those that the next `flush` sends.
-    func enqueue(_ transmit: Transmit) {
+    public func enqueue(_ transmit: Transmit) {
         guard queue.count - queueStart < options.queueLimit else {
             counters.queueDrops += 1
             return
@@ -119,10 +121,11 @@ public final class DatagramSocket {
         queue.append(transmit)
     }
 
-    var hasQueue: Bool { queueStart < queue.count }
+    /// Whether datagrams wait for room in the kernel.
+    public var hasQueue: Bool { queueStart < queue.count }
 
     /// Sends what is queued. Returns false if the kernel's buffer is full: the loop then calls again when the socket is writable.
-    func flush() -> Bool {
+    public func flush() -> Bool {
         while queueStart < queue.count {
             let (messages, end) = pack()
             counters.systemCalls += 1
@@ -262,7 +265,7 @@ public final class DatagramSocket {
 
     /// Receives one batch and hands each datagram on: bytes of the arena that are valid during the call. Datagrams that the kernel had joined follow one another
     /// between `burst(true)` and `burst(false)`. Returns how many there were in the kernel's terms; 0 means that nothing waits.
-    func receive(
+    public func receive(
         burst: (Bool) -> Void = { _ in }, _ body: (_ bytes: [UInt8], _ range: Range<Int>, _ source: Endpoint) -> Void
     ) -> Int {
         let slot = receiveOffload ? 65_536 : DatagramSocket.receiveSlot
