@@ -8,5 +8,5 @@ struct Bench: AsyncParsableCommand {
         abstract: "Measures the stack on this machine, over loopback.",
         discussion:
             "CPU time is user and system time of the processes involved, from getrusage: on a shared machine it is the steadier figure.",
-        subcommands: [UDXCommand.self, StreamsCommand.self, ConnectionCommand.self])
+        subcommands: [UDXCommand.self, StreamsCommand.self, ConnectionCommand.self, DHTCommand.self])
 }
