@@ -7,6 +7,8 @@ import SansIO
 struct DiffLabels {
     private var endpoints: [Endpoint: String] = [:]
     private var keys: [Bytes32: String] = [:]
+    /// Peers that serve the network as nodes: for the commands of the network they are like any other.
+    private var persistent: Set<String> = []
 
     /// - Parameter common: endpoints that occur in both captures keep their own address if the manifest does not name them.
     init(_ bundle: TraceBundle, common: Set<Endpoint>) {
@@ -17,6 +19,7 @@ struct DiffLabels {
                 if let port = peer.clientPort { endpoints[Endpoint(host, port)] = peer.name + ".client" }
                 if let port = peer.port { endpoints[Endpoint(host, port)] = peer.name }
             }
+            if peer.isEphemeral == false, peer.nodeID != nil { persistent.insert(peer.name + ".server") }
             if let id = peer.nodeID { keys[id] = "id of \(peer.name)" }
             if let key = peer.publicKey { keys[key] = peer.name }
         }
@@ -34,6 +37,12 @@ struct DiffLabels {
     func role(_ endpoint: Endpoint) -> String {
         guard let name = endpoints[endpoint] else { return "another socket" }
         return name.contains(":") ? name : name.filter { !$0.isNumber }
+    }
+
+    /// The role of whoever is asked: nodes of the network are equal, whatever else they do.
+    func askedRole(_ endpoint: Endpoint) -> String {
+        if let name = endpoints[endpoint], persistent.contains(name) { return "dht.server" }
+        return role(endpoint)
     }
 
     func name(_ key: Bytes32?) -> String { key.map { keys[$0] ?? "unknown" } ?? "none" }

@@ -144,11 +144,14 @@ enum DiffRules {
     static func count(_ command: String) -> (rule: Variance, slack: (Int) -> Int)? {
         switch command {
         case "PING", "PING_NAT", "DOWN_HINT":
-            (.bounded("up to half as many more or fewer: nodes check each other as time passes"), { max(3, $0 / 2) })
+            (
+                .bounded("up to half as many more or fewer: nodes check each other as time passes, a puncher samples at four of them"),
+                { max(4, $0 / 2) }
+            )
         case "FIND_NODE", "FIND_PEER", "LOOKUP", "MUTABLE_GET", "IMMUTABLE_GET":
             (.bounded("up to a quarter more or fewer: a query asks whom it comes to know"), { max(3, $0 / 4) })
         case "PEER_HANDSHAKE":
-            (.bounded("up to a quarter more or fewer between the same peers: those that dial each other at once cross"), { $0 / 4 })
+            (.bounded("up to a quarter more or fewer between the same peers, who may cross, and two for each pair that meets through a node"), { $0 / 4 })
         default: nil
         }
     }

@@ -103,7 +103,7 @@ extension DHTRPCNode {
         }
         let socket = options.socket ?? (life == .running ? outgoingSocket : nil)
         let tid = takeTransaction()
-        let value = options.value.flatMap { $0.isEmpty ? nil : $0 }
+        let value = options.value
         let message = Request(
             tid: tid, to: destination, id: socket.flatMap(idOnWire), token: options.token, isInternal: options.isInternal, command: command,
             target: options.target, value: value)

@@ -58,6 +58,16 @@ public enum SHA256 {
     }
 }
 
+/// SHA-512: what recorders derive the inputs of a script with.
+public enum SHA512 {
+    /// 64 bytes.
+    public static func hash(_ message: [UInt8]) -> [UInt8] {
+        var output = [UInt8](repeating: 0, count: 64)
+        _ = crypto_hash_sha512(&output, message, UInt64(message.count))
+        return output
+    }
+}
+
 /// libsodium must be initialised once before its random functions; everything else works without. Safe to call often.
 public enum Sodium {
     private static let ready: Bool = sodium_init() >= 0

@@ -3,87 +3,109 @@ import Foundation
 import HyperCrypto
 import StrictJSON
 
+/// The scripts of the recordings `connect-*`.
 extension Scenario {
     static let connections: [Scenario] = [
         connect("connect-direct", server: ["ephemeral": false, "firewalled": false]),
-        connect("connect-firewalled", server: [:]),
-        connect("connect-holepunch", server: [:], client: ["localConnection": false]),
+        connect("connect-firewalled"),
+        connect("connect-holepunch", listen: ["shareLocalAddress": false], connect: ["localConnection": false]),
         Scenario("connect-rejected", layers: ["dht"], commands: ["listen", "connect"]) { context in
-            let (bootstrap, _) = try context.network(5)
-            let (server, client) = try pair(context, bootstrap, server: [:])
+            try context.network(6)
+            let server = JSON.integer(try context.start(context.first, "server"))
+            let client = JSON.integer(try context.start(context.second, "client"))
             let listening = try context.first.request("listen", ["node": server, "firewall": ["allow": []]])
-            let dial = try context.second.request("connect", ["node": client, "publicKey": listening["publicKey"] ?? .null])
-            try expectFailure(context, dial)
+            let code = try failing(context, client, listening["publicKey"] ?? .null)
+            try context.expect(code == "PEER_CONNECTION_FAILED", "a refused connection ends with \(code), not PEER_CONNECTION_FAILED")
+            let judged = try context.first.event("firewall", seconds: 1)
+            try context.expect(judged["refused"]?.bool == true, "the firewall did not refuse")
+            try context.first.request("close", ["server": listening["server"] ?? .null])
         },
         Scenario("connect-not-found", layers: ["dht"], commands: ["connect"]) { context in
-            let (bootstrap, _) = try context.network(5)
-            let (_, client) = try pair(context, bootstrap, server: [:])
-            let key = KeyPair(seed: context.seed("nobody"))?.publicKey.description ?? ""
-            let dial = try context.second.request("connect", ["node": client, "publicKey": .string(key)])
-            let code = try expectFailure(context, dial)
+            try context.network(6)
+            let client = JSON.integer(try context.start(context.second, "client"))
+            let key = JSON.string(KeyPair(seed: context.bytes("nobody"))?.publicKey.description ?? "")
+            context.note(keyPair: "nobody", key)
+            let code = try failing(context, client, key)
             try context.expect(code == "PEER_NOT_FOUND", "a key that nobody has ends with \(code), not PEER_NOT_FOUND")
         },
         Scenario("connect-relayed", layers: ["dht", "relay"], commands: ["listen", "connect", "relay"]) { context in
-            let (bootstrap, _) = try context.network(5)
-            let relayNode = try context.start(
-                context.first, "relay",
-                ["bootstrap": bootstrap, "ephemeral": false, "firewalled": false, "seed": context.seedHex("relay")])
-            let relay = try context.first.request("relay", ["node": .integer(try context.integer(relayNode, "node"))])
-            let (server, client) = try pair(context, bootstrap, server: [:])
+            try context.network(6)
+            let middle = JSON.integer(try context.start(context.first, "relay", ["ephemeral": false, "firewalled": false]))
+            let server = JSON.integer(try context.start(context.first, "server"))
+            let client = JSON.integer(try context.start(context.second, "client"))
+            let relay = try context.first.request("relay", ["node": middle])
             let relayKey = relay["publicKey"] ?? .null
             let listening = try context.first.request(
-                "listen", ["node": server, "receive": "echo", "holepunch": false, "relayThrough": relayKey, "shareLocalAddress": false])
-            try echo(
-                context, client, listening,
-                ["relayThrough": relayKey, "localConnection": false, "holepunch": false])
+                "listen", ["node": server, "receive": "echo", "relayThrough": relayKey, "shareLocalAddress": false])
+            let dial = try context.second.request(
+                "connect",
+                [
+                    "node": client, "publicKey": listening["publicKey"] ?? .null, "relayThrough": relayKey, "localConnection": false,
+                    "fastOpen": false,
+                ])
+            let stream = try context.integer(dial, "stream")
+            let text = JSON.string(Hex.encode(Array("through the relay".utf8)))
+            try context.post(context.second, "write", ["stream": .integer(stream), "data": text])
+            let back = try context.second.event("data") { $0["stream"]?.integer == Int64(stream) }
+            try context.expect(back["data"] == text, "the echo is another text")
+            try context.second.request("end", ["stream": .integer(stream)])
+            try expectGoodClose(context, context.second, stream)
+            try context.first.request("close", ["server": listening["server"] ?? .null])
+            try context.first.request("close", ["server": relay["server"] ?? .null])
         },
     ]
 
-    /// A server and a client, on nodes of their own in the two peers.
-    static func pair(_ context: ScenarioContext, _ bootstrap: JSON, server: JSONObject) throws -> (server: JSON, client: JSON) {
-        var options = server
-        options.set("bootstrap", bootstrap)
-        options.set("seed", context.seedHex("server"))
-        if options["ephemeral"] == nil { options.set("ephemeral", true) }
-        let serverNode = try context.start(context.first, "server", options)
-        let clientNode = try context.start(
-            context.second, "client", ["bootstrap": bootstrap, "ephemeral": true, "seed": context.seedHex("client")])
-        return (.integer(try context.integer(serverNode, "node")), .integer(try context.integer(clientNode, "node")))
-    }
-
-    private static func connect(_ name: String, server: JSONObject, client: JSONObject = JSONObject()) -> Scenario {
+    private static func connect(
+        _ name: String, server: JSONObject = JSONObject(), listen: JSONObject = JSONObject(), connect: JSONObject = JSONObject()
+    ) -> Scenario {
         Scenario(name, layers: ["dht"], commands: ["listen", "connect"]) { context in
-            let (bootstrap, _) = try context.network(5)
-            let (serverNode, clientNode) = try pair(context, bootstrap, server: server)
-            let listening = try context.first.request("listen", ["node": serverNode, "receive": "echo"])
-            try echo(context, clientNode, listening, client)
+            try context.network(6)
+            let host = JSON.integer(try context.start(context.first, "server", server))
+            let guest = JSON.integer(try context.start(context.second, "client"))
+            var listenArguments: JSONObject = ["node": host, "receive": "echo"]
+            for member in listen.members { listenArguments.set(member.key, member.value) }
+            let listening = try context.first.request("listen", listenArguments)
+            var arguments: JSONObject = ["node": guest, "publicKey": listening["publicKey"] ?? .null]
+            for member in connect.members { arguments.set(member.key, member.value) }
+            let stream = try context.integer(try context.second.request("connect", arguments), "stream")
+            try echo(context, stream, listening)
+            try context.second.request("end", ["stream": .integer(stream)])
+            try expectGoodClose(context, context.second, stream)
+            try context.first.request("close", ["server": listening["server"] ?? .null])
         }
     }
 
-    /// Dials, has a short and a long message echoed, and ends in good order.
-    static func echo(_ context: ScenarioContext, _ client: JSON, _ listening: JSON, _ options: JSONObject) throws {
-        var arguments: JSONObject = ["node": client, "publicKey": listening["publicKey"] ?? .null, "receive": "digest"]
-        for member in options.members { arguments.set(member.key, member.value) }
-        let stream = try context.integer(try context.second.request("connect", arguments), "stream")
+    /// Says hello before the stream is open, and a lot after the answer.
+    private static func echo(_ context: ScenarioContext, _ stream: Int, _ listening: JSON) throws {
+        let big = 100_000
+        let hello = JSON.string(Hex.encode(Array("hello conformance".utf8)))
+        try context.post(context.second, "write", ["stream": .integer(stream), "data": hello])
+        let answer = try context.second.event("data") { $0["stream"]?.integer == Int64(stream) }
+        try context.expect(answer["data"] == hello, "the echo is another text")
         let open = try context.second.event("open") { $0["stream"]?.integer == Int64(stream) }
         let incoming = try context.first.event("connection") { $0["remotePublicKey"] == open["publicKey"] }
         try context.expect(open["remotePublicKey"] == listening["publicKey"], "the client is connected to another key")
         try context.expect(open["handshakeHash"] == incoming["handshakeHash"], "the two ends have different handshake hashes")
         try context.expect(
             open["initiator"]?.bool == true && incoming["initiator"]?.bool == false, "the roles are not initiator and responder")
-        let short = Array("hello conformance".utf8)
-        try context.second.request("write", ["stream": .integer(stream), "data": .string(Hex.encode(short))])
-        try context.second.request("write", ["stream": .integer(stream), "generate": 100_000])
-        let expected = short + ScenarioContext.generated(100_000)
-        try context.expectDigest(context.second, stream, bytes: expected.count, sha256: SHA256.hash(expected).description, "the echo")
-        try context.second.request("end", ["stream": .integer(stream)])
-        let closed = try context.second.event("close") { $0["stream"]?.integer == Int64(stream) }
-        try context.expect(closed["error"]?.isNull == true, "the connection ends with an error: \(closed["error"]?.text() ?? "")")
+        try context.post(context.second, "write", ["stream": .integer(stream), "data": context.hex("big", big)])
+        var got: [UInt8] = []
+        while got.count < big {
+            let data = try context.second.event("data") { $0["stream"]?.integer == Int64(stream) }
+            got += Hex.decode(data["data"]?.string ?? "") ?? []
+        }
+        try context.expect(got == context.bytes("big", big), "the echo is not what was sent")
+        try context.settle()
     }
 
-    /// The stream of a `connect` that must come to nothing; returns the error's code.
-    @discardableResult
-    private static func expectFailure(_ context: ScenarioContext, _ dial: JSON) throws -> String {
+    static func expectGoodClose(_ context: ScenarioContext, _ peer: PeerProcess, _ stream: Int) throws {
+        let closed = try peer.event("close") { $0["stream"]?.integer == Int64(stream) }
+        try context.expect(closed["error"]?.isNull == true, "\(peer.name)'s stream closes with \(closed["error"]?.text() ?? "")")
+    }
+
+    /// A `connect` that must come to nothing; returns the error's code.
+    private static func failing(_ context: ScenarioContext, _ node: JSON, _ key: JSON) throws -> String {
+        let dial = try context.second.request("connect", ["node": node, "publicKey": key])
         let stream = Int64(try context.integer(dial, "stream"))
         let closed = try context.second.event("close", seconds: 40) { $0["stream"]?.integer == stream }
         try context.expect(context.second.pendingEvent("open") { $0["stream"]?.integer == stream } == nil, "the refused connection opened")

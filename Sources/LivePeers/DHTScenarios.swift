@@ -2,99 +2,117 @@ import CompactEncoding
 import HyperCrypto
 import StrictJSON
 
+/// The scripts of the recordings `dht-*`, `announce-lookup` and `mutable-immutable`: same nodes, calls and order.
 extension Scenario {
     static let dht: [Scenario] = [
         Scenario("dht-bootstrap", layers: ["dht"], commands: ["start", "info"]) { context in
-            let (bootstrap, nodes) = try context.network(6)
-            for node in nodes {
-                let info = try context.first.request("info", ["node": .integer(node)])
-                try context.expect(info["nodeId"]?.string != nil, "a node of the network has no id")
-            }
-            let joined = try context.start(context.second, "joiner", ["bootstrap": bootstrap, "ephemeral": true])
-            try context.expect(joined["bootstrapped"]?.bool == true, "the joining node is not bootstrapped")
-            try context.expect(joined["nodeId"]?.isNull == true, "an ephemeral node tells an id")
+            try context.network(6)
+            let joiner = try context.start(context.second, "joiner")
+            let info = try context.second.request("info", ["node": .integer(joiner)])
+            try context.expect(info["bootstrapped"]?.bool == true, "the joining node is not bootstrapped")
+            try context.expect(info["nodeId"]?.isNull == true, "an ephemeral node tells an id")
         },
         Scenario("dht-rpc-commands", layers: ["dht"], commands: ["ping", "delayedPing", "findNode", "request"]) { context in
-            let (bootstrap, _) = try context.network(4)
-            let client = try context.start(context.second, "client", ["bootstrap": bootstrap, "ephemeral": true])
-            let node = JSON.integer(try context.integer(client, "node"))
-            guard let target = bootstrap.array?.first, let port = target["port"] else { throw ScenarioFailure(description: "no network") }
-            let ping = try context.second.request("ping", ["node": node, "host": "127.0.0.1", "port": port])
+            try context.network(6)
+            let node = JSON.integer(try context.start(context.second, "client"))
+            let peer = context.second
+            let port = try context.port(of: "dht2")
+            let to: JSONObject = ["node": node, "host": "127.0.0.1", "port": port]
+            func adding(_ members: JSONObject) -> JSONObject {
+                var object = to
+                for member in members.members { object.set(member.key, member.value) }
+                return object
+            }
+            let ping = try peer.request("ping", to)
             try context.expect(ping["from"]?["port"] == port, "the answer to a ping is from elsewhere")
-            try context.second.request("ping", ["node": node, "host": "127.0.0.1", "port": port, "size": 500])
-            let delayed = try context.second.request(
-                "delayedPing", ["node": node, "host": "127.0.0.1", "port": port, "delayMilliseconds": 300])
-            try context.expect((delayed["rttMilliseconds"]?.integer ?? 0) >= 295, "a delayed ping came back too early")
-            let found = try context.second.request("findNode", ["node": node, "target": context.seedHex("target")])
-            try context.expect((found["closestNodes"]?.array?.count ?? 0) >= 3, "a query ends with fewer than three nodes")
-            let unknown = try context.second.request(
-                "request",
-                ["node": node, "host": "127.0.0.1", "port": port, "number": 99, "internal": true, "target": context.seedHex("target")])
+            try peer.request("ping", adding(["size": 512]))
+            let delayed = try peer.request("delayedPing", adding(["delayMilliseconds": 200]))
+            try context.expect((delayed["rttMilliseconds"]?.integer ?? 0) >= 195, "a delayed ping came back too early")
+            let found = try peer.request("findNode", ["node": node, "target": context.hex("target")])
+            try context.expect(found["replies"]?.array?.count == 6, "a query of six nodes has \(found["replies"]?.array?.count ?? 0) replies")
+            let unknown = try peer.request(
+                "request", adding(["number": 99, "target": context.hex("unknown"), "value": .string(Hex.encode(Array("what".utf8)))]))
             try context.expect(unknown["errorCode"]?.integer == 1, "an unknown command is not answered with UNKNOWN_COMMAND")
-            let wrong = try context.second.request(
+            let wrong = try peer.request(
                 "request",
-                ["node": node, "host": "127.0.0.1", "port": port, "number": 0, "internal": true, "token": context.seedHex("token")])
+                adding([
+                    "number": 8, "target": context.hex("bad"), "token": .string(Hex.encode([UInt8](repeating: 7, count: 32))),
+                    "value": .string(Hex.encode(Array("v".utf8))),
+                ]))
             try context.expect(wrong["errorCode"]?.integer == 2, "a wrong token is not answered with INVALID_TOKEN")
             try context.expect(wrong["token"]?.string != nil, "INVALID_TOKEN brings no fresh token")
-            do {
-                let dead = try context.freePort()
-                try context.second.request("ping", ["node": node, "host": "127.0.0.1", "port": .integer(dead)])
-                throw ScenarioFailure(description: "a ping of nobody succeeds")
-            } catch let failure as PeerFailure where failure.kind == .refused {
-                try context.expect(failure.code == "REQUEST_TIMEOUT", "a ping of nobody ends with \(failure.code ?? "?")")
-            }
+            try context.describe()
+            try context.close("dht4")
+            let later = try peer.request("findNode", ["node": node, "target": context.hex("with a dead node")])
+            try context.expect(later["replies"]?.array?.count == 5, "a query beside a dead node has not five replies")
         },
         Scenario("announce-lookup", layers: ["dht"], commands: ["announce", "lookup", "unannounce"]) { context in
-            let (bootstrap, _) = try context.network(6)
-            let announcer = try context.start(
-                context.second, "announcer", ["bootstrap": bootstrap, "ephemeral": true, "seed": context.seedHex("announcer")])
-            let seeker = try context.start(context.first, "seeker", ["bootstrap": bootstrap, "ephemeral": true])
-            let key = try context.string(announcer, "publicKey")
-            let node = JSON.integer(try context.integer(announcer, "node"))
-            let seekerNode = JSON.integer(try context.integer(seeker, "node"))
-            let topic = context.seedHex("topic")
-            func peers() throws -> [String] {
-                let found = try context.first.request("lookup", ["node": seekerNode, "topic": topic])
-                return (found["results"]?.array ?? []).flatMap { $0["peers"]?.array ?? [] }.compactMap { $0["publicKey"]?.string }
+            try context.network(8)
+            let announcer = JSON.integer(try context.start(context.second, "announcer"))
+            let looker = JSON.integer(try context.start(context.first, "looker"))
+            let key = try context.string(try context.second.request("info", ["node": announcer]), "publicKey")
+            let topic = context.hex("topic")
+            let relays: JSON = .array(
+                try ["dht1", "dht2"].map { JSON.object(["host": "127.0.0.1", "port": try context.port(of: $0)]) })
+            func peers() throws -> [JSON] {
+                let found = try context.first.request("lookup", ["node": looker, "topic": topic])
+                return (found["results"]?.array ?? []).flatMap { $0["peers"]?.array ?? [] }
             }
-            try context.second.request("announce", ["node": node, "topic": topic])
-            try context.expect(try peers().contains(key), "the announced key is not found")
-            try context.second.request("announce", ["node": node, "topic": topic, "bump": 1_700_000_000_000])
-            try context.expect(try Set(peers()) == [key], "a second announce leaves other records than one key's")
-            try context.second.request("unannounce", ["node": node, "topic": topic])
+            func expectFound(_ when: String) throws {
+                let found = try peers()
+                try context.expect(!found.isEmpty, "\(when): the announced key is not found")
+                for peer in found {
+                    try context.expect(peer["publicKey"]?.string == key, "\(when): a record of another key is found")
+                    try context.expect(peer["relayAddresses"] == relays, "\(when): a record has other relay addresses")
+                }
+            }
+            let arguments: JSONObject = ["node": announcer, "topic": topic, "relayAddresses": relays]
+            try context.second.request("announce", arguments)
+            try expectFound("after the announce")
+            var bump = arguments
+            bump.set("bump", .integer(context.inputs.bump.map { Int(clamping: $0) } ?? Int(ScenarioContext.milliseconds)))
+            try context.second.request("announce", bump)
+            try expectFound("after the bump")
+            try context.second.request("unannounce", ["node": announcer, "topic": topic])
             try context.expect(try peers().isEmpty, "the key is found after its unannounce")
         },
         Scenario("mutable-immutable", layers: ["dht"], commands: ["mutablePut", "mutableGet", "immutablePut", "immutableGet"]) { context in
-            let (bootstrap, _) = try context.network(6)
-            let writer = try context.start(context.second, "writer", ["bootstrap": bootstrap, "ephemeral": true])
-            let reader = try context.start(context.first, "reader", ["bootstrap": bootstrap, "ephemeral": true])
-            let (writerNode, readerNode) = (
-                JSON.integer(try context.integer(writer, "node")), JSON.integer(try context.integer(reader, "node"))
-            )
+            try context.network(8)
+            let writer = JSON.integer(try context.start(context.second, "writer"))
+            let reader = JSON.integer(try context.start(context.first, "reader"))
             var key = JSON.null
-            for (sequence, text) in [(1, "first"), (2, "second")] {
+            for (sequence, text) in [(1, "first"), (5, "fifth"), (5, "fifth but different"), (3, "too low")] {
                 let put = try context.second.request(
                     "mutablePut",
                     [
-                        "node": writerNode, "seed": context.seedHex("record"), "value": .string(Hex.encode(Array(text.utf8))),
+                        "node": writer, "seed": context.hex("writer"), "value": .string(Hex.encode(Array(text.utf8))),
                         "seq": .integer(sequence),
                     ])
                 key = put["publicKey"] ?? .null
-                let got = try context.first.request("mutableGet", ["node": readerNode, "publicKey": key])
-                try context.expect(got["found"]?.bool == true, "the mutable record is not found")
-                try context.expect(got["value"]?.string == Hex.encode(Array(text.utf8)), "another value than the one put")
-                try context.expect(got["seq"]?.integer == Int64(sequence), "another seq than the one put")
             }
-            let later = try context.first.request("mutableGet", ["node": readerNode, "publicKey": key, "seq": 3])
+            let got = try context.first.request("mutableGet", ["node": reader, "publicKey": key])
+            try context.expect(got["value"]?.string == Hex.encode(Array("fifth".utf8)), "another value than the first with the highest seq")
+            try context.expect(got["seq"]?.integer == 5, "another seq than the highest that was put")
+            let later = try context.first.request("mutableGet", ["node": reader, "publicKey": key, "seq": 6])
             try context.expect(later["found"]?.bool == false, "a record older than asked for is found")
-            for size in [1, 100, 900] {
-                let value = JSON.string(Hex.encode(ScenarioContext.generated(size)))
-                let put = try context.second.request("immutablePut", ["node": writerNode, "value": value])
-                let hash = Blake2b.hash256(ScenarioContext.generated(size)).description
-                try context.expect(put["hash"]?.string == hash, "the hash of an immutable value is another")
-                let got = try context.first.request("immutableGet", ["node": readerNode, "hash": .string(hash)])
-                try context.expect(got["found"]?.bool == true && got["value"] == value, "an immutable value of \(size) bytes is not found")
+            for size in [0, 1, 252, 253, 999, 1000] {
+                let bytes = context.bytes("value \(size)", size)
+                let value = JSON.string(Hex.encode(bytes))
+                let hash = Blake2b.hash256(bytes).description
+                do {
+                    let put = try context.second.request("immutablePut", ["node": writer, "value": value])
+                    try context.expect(size > 0, "an empty immutable value is stored: nodes take no empty value")
+                    try context.expect(put["hash"]?.string == hash, "the hash of an immutable value is another")
+                } catch let failure as PeerFailure where failure.kind == .refused && size == 0 {
+                    try context.expect(failure.code == "REQUEST_TIMEOUT", "an empty immutable value ends with \(failure.code ?? "?")")
+                    continue
+                }
+                let found = try context.first.request("immutableGet", ["node": reader, "hash": .string(hash)])
+                try context.expect(found["found"]?.bool == true && found["value"] == value, "an immutable value of \(size) bytes is not found")
             }
+            let nowhere = Blake2b.hash256(context.bytes("nowhere")).description
+            let miss = try context.first.request("immutableGet", ["node": reader, "hash": .string(nowhere)])
+            try context.expect(miss["found"]?.bool == false, "a value that nobody stored is found")
         },
     ]
 }

@@ -29,40 +29,65 @@ public struct LiveCell: Sendable {
         public let reasons: [String]
         public let packets: Int
         public let comparisons: Int
-        /// Differences from the recording of the same name that no declared variance covers. The scripts are not the recorder's own, so this is
-        /// information and not a verdict.
-        public let differences: Int?
+        /// The comparison with the recording of the same name; nil where there was none.
+        public let diff: CaptureDiff?
         /// Folder with capture, key log, events, manifest; empty if nothing was kept.
         public let folder: String
+    }
+
+    /// Where a script's seeds, topics and payloads come from.
+    public enum Source: Sendable {
+        /// From the recording of the same name, and the run is held against it.
+        case recording
+        /// Derived from a text; the run is held against nothing but the rules that every capture obeys.
+        case text(String)
     }
 
     public let scenario: Scenario
     public let first: PeerCommand
     public let second: PeerCommand
-    /// Where bundles are kept: `folder/SCENARIO.FIRST.SECOND`.
-    public let folder: String
+    /// Where the bundle is kept.
+    public let place: String
     /// Holds the recordings.
     public let corpus: Corpus?
+    public let source: Source
 
-    public init(scenario: Scenario, first: PeerCommand, second: PeerCommand, folder: String, corpus: Corpus?) {
+    public init(scenario: Scenario, first: PeerCommand, second: PeerCommand, place: String, corpus: Corpus?, source: Source = .recording) {
         self.scenario = scenario
         self.first = first
         self.second = second
-        self.folder = folder
+        self.place = place
         self.corpus = corpus
+        self.source = source
+    }
+
+    private var recordingPath: String? {
+        guard let corpus, FileManager.default.fileExists(atPath: "\(corpus.root)/Fixtures/\(scenario.name)/manifest.json") else { return nil }
+        return "\(corpus.root)/Fixtures/\(scenario.name)"
     }
 
     public func run() -> Outcome {
-        let place = "\(folder)/\(scenario.name).\(first.name).\(second.name)"
-        func outcome(_ verdict: Verdict, _ reasons: [String], packets: Int = 0, comparisons: Int = 0, differences: Int? = nil) -> Outcome {
+        func outcome(_ verdict: Verdict, _ reasons: [String], packets: Int = 0, comparisons: Int = 0, diff: CaptureDiff? = nil) -> Outcome {
             Outcome(
                 scenario: scenario.name, first: first.name, second: second.name, verdict: verdict, reasons: reasons, packets: packets,
-                comparisons: comparisons, differences: differences, folder: place)
+                comparisons: comparisons, diff: diff, folder: place)
         }
+        var recorded: TraceBundle?
+        let inputs: ScriptInputs
         do {
             try? FileManager.default.removeItem(atPath: place)
             try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
-        } catch { return outcome(.harnessError, ["\(place) can't be made: \(error.localizedDescription)"]) }
+            switch source {
+            case .text(let text): inputs = ScriptInputs(scenario: scenario.name, text: text)
+            case .recording:
+                guard let path = recordingPath else {
+                    return outcome(.notRun, ["no recording Fixtures/\(scenario.name) to be held against: run this inside a checkout"])
+                }
+                let bundle = try TraceBundle(path: path)
+                inputs = ScriptInputs(bundle, scenario: scenario.name)
+                recorded = bundle
+            }
+        } catch { return outcome(.harnessError, ["\(error)"]) }
 
         let capture: CaptureThread
         do { capture = try CaptureThread() } catch { return outcome(.harnessError, ["\(error)"]) }
@@ -79,9 +104,10 @@ public struct LiveCell: Sendable {
                 peers.append(peer)
                 try greet(peer)
             }
-            let script = ScenarioContext(first: peers[0], second: peers[1], scenario: scenario.name)
+            let script = ScenarioContext(first: peers[0], second: peers[1], scenario: scenario.name, inputs: inputs)
             context = script
             try scenario.run(script)
+            try script.end()
         } catch let failure as PeerFailure {
             switch failure.kind {
             case .refused: verdict = .fails
@@ -91,6 +117,9 @@ public struct LiveCell: Sendable {
             case .contract: verdict = .fails
             }
             reasons.append(failure.description)
+        } catch let missing as ScenarioNotRun {
+            verdict = .notRun
+            reasons.append(missing.reason)
         } catch {
             verdict = .fails
             reasons.append("\(error)")
@@ -110,18 +139,25 @@ public struct LiveCell: Sendable {
             let bundle = try TraceBundle(path: place, name: scenario.name)
             let audit = TraceAudit(bundle)
             for finding in audit.findings.prefix(8) { reasons.append(finding.description) }
-            if !audit.findings.isEmpty { verdict = .deviates }
-            var differences: Int?
-            if let corpus, FileManager.default.fileExists(atPath: "\(corpus.root)/Fixtures/\(scenario.name)") {
-                let recorded = try TraceBundle(path: "\(corpus.root)/Fixtures/\(scenario.name)")
-                differences = Diff.compare(recorded, bundle).findings.count
-            }
+            if audit.findings.count > 8 { reasons.append("and \(audit.findings.count - 8) more that break a rule") }
+            let diff = recorded.map { Diff.compare($0, bundle) }
+            for finding in (diff?.findings ?? []).prefix(8) { reasons.append(LiveCell.sentence(finding)) }
+            if let diff, diff.findings.count > 8 { reasons.append("and \(diff.findings.count - 8) more that differ from the recording") }
+            if !reasons.isEmpty { verdict = .deviates }
             return outcome(
                 verdict, reasons, packets: evidence.frames.count,
-                comparisons: (context?.comparisons ?? 0) + audit.report.comparisons.values.reduce(0, +), differences: differences)
+                comparisons: (context?.comparisons ?? 0) + audit.report.comparisons.values.reduce(0, +) + (diff?.comparedFields ?? 0),
+                diff: diff)
         } catch {
             return outcome(.harnessError, reasons + ["\(error)"])
         }
+    }
+
+    /// "differs from the recording: ..." with field, both values and both packets.
+    private static func sentence(_ finding: DiffFinding) -> String {
+        let places = [finding.packetA.map { "recorded packet \($0)" }, finding.packetB.map { "packet \($0)" }].compactMap { $0 }
+        return "differs from the recording: \(finding.conversation): \(finding.field) \(finding.kind.rawValue), "
+            + "\(finding.a.prefix(120)) became \(finding.b.prefix(120)) (\(places.joined(separator: ", ")); rule: \(finding.rule))"
     }
 
     /// Hello, and the nonsense command that every run asks.

@@ -200,6 +200,16 @@ public final class PeerProcess: @unchecked Sendable {
         }
     }
 
+    /// The reply to a request, if it is there already.
+    public func pendingReply(to id: Int, _ command: String) throws -> JSON? {
+        condition.lock()
+        defer { condition.unlock() }
+        if let reply = replies.removeValue(forKey: id) { return try check(reply, command) }
+        if let broken { throw failure(.contract, broken) }
+        if ended { throw failure(.crash, "it ended before it answered \(command)\(tail)") }
+        return nil
+    }
+
     private var tail: String { lastErrors.isEmpty ? "" : "; its last words: \(lastErrors.suffix(3).joined(separator: " | "))" }
 
     private func check(_ reply: JSON, _ command: String) throws -> JSON {

@@ -1,4 +1,4 @@
-/// One thing that two peers do with each other, named after the recording that it is held against.
+/// The script of a recording, run by two peers: named after the recording that it is held against.
 public struct Scenario: Sendable {
     public let name: String
     /// Layers that both peers must have, in the contract's words.
@@ -17,10 +17,11 @@ public struct Scenario: Sendable {
 
     public static let all: [Scenario] = dht + connections + udx + streams + swarms
 
-    /// Recorded scenarios that are not run live, and why.
+    /// Recordings that no live run is held against, and why.
     public static let notLive: [(name: String, reason: String)] = [
-        ("udx-lossy", "a lossy path needs a packet filter: the simulator and the NAT lab have one"),
-        ("udx-head-heartbeat", "made with libudx's own interface, which the contract does not have"),
-        ("udx-head-zero-window", "made with libudx's own interface, which the contract does not have"),
+        ("udx-head-heartbeat", "made with libudx's own interface, which the contract does not have; replayed by `run`"),
+        ("udx-head-zero-window", "made with libudx's own interface, which the contract does not have; replayed by `run`"),
+        ("nat-*", "needs two routers: `natlab`"),
+        ("kadepy-*", "not Hyperswarm"),
     ]
 }

@@ -2,100 +2,152 @@ import CompactEncoding
 import HyperCrypto
 import StrictJSON
 
+/// The scripts of the recordings `secret-stream-*` and `protomux`.
 extension Scenario {
     static let streams: [Scenario] = [
         Scenario("secret-stream-xx", layers: ["secret-stream"], commands: ["secretStream.listen", "secretStream.connect"]) { context in
-            let listening = try context.first.request("secretStream.listen", ["seed": context.seedHex("responder"), "receive": "echo"])
-            guard let port = listening["address"]?["port"] else { throw ScenarioFailure(description: "the listener has no port") }
+            for name in ["initiator", "responder"] {
+                context.note(keyPair: name, .string(KeyPair(seed: context.bytes(name))?.publicKey.description ?? ""))
+            }
+            let listening = try context.first.request("secretStream.listen", ["port": 40010, "seed": context.hex("responder")])
             let stream = try context.integer(
                 try context.second.request(
-                    "secretStream.connect",
-                    ["host": "127.0.0.1", "port": port, "seed": context.seedHex("initiator"), "receive": "digest"]), "stream")
+                    "secretStream.connect", ["host": "127.0.0.1", "port": 40010, "seed": context.hex("initiator")]), "stream")
+            let sent: [[UInt8]] = [Array("hello".utf8), [], context.bytes("big", 70_000)]
+            for message in sent { try context.post(context.second, "write", ["stream": .integer(stream), "data": .string(Hex.encode(message))]) }
+            let incoming = try context.first.event("connection")
+            let other = try context.integer(incoming, "stream")
+            for message in sent {
+                let got = try context.first.event("data") { $0["stream"]?.integer == Int64(other) }
+                try context.expect(got["data"]?.string == Hex.encode(message), "a message of \(message.count) bytes arrives changed")
+                let answer = Hex.encode(Array("re:".utf8) + message)
+                try context.post(context.first, "write", ["stream": .integer(other), "data": .string(answer)])
+            }
+            for message in sent {
+                let got = try context.second.event("data") { $0["stream"]?.integer == Int64(stream) }
+                try context.expect(got["data"]?.string == Hex.encode(Array("re:".utf8) + message), "an answer arrives changed")
+            }
             let open = try context.second.event("open") { $0["stream"]?.integer == Int64(stream) }
             try context.expect(open["remotePublicKey"] == listening["publicKey"], "the authenticated key is another than the listener's")
-            var expected: [UInt8] = []
-            for size in [5, 1_000, 70_000] {
-                let bytes = ScenarioContext.generated(size)
-                try context.second.request("write", ["stream": .integer(stream), "generate": .integer(size)])
-                expected += bytes
-            }
-            try context.expectDigest(context.second, stream, bytes: expected.count, sha256: SHA256.hash(expected).description, "the echo")
+            try context.expect(open["handshakeHash"] == incoming["handshakeHash"], "the two ends have different handshake hashes")
             try context.second.request("end", ["stream": .integer(stream)])
-            let closed = try context.second.event("close") { $0["stream"]?.integer == Int64(stream) }
-            try context.expect(closed["error"]?.isNull == true, "the stream closes with \(closed["error"]?.text() ?? "")")
+            _ = try context.first.event("end") { $0["stream"]?.integer == Int64(other) }
+            try context.first.request("end", ["stream": .integer(other)])
+            try expectGoodClose(context, context.second, stream)
+            try context.first.request("close", ["server": listening["server"] ?? .null])
         },
         Scenario("secret-stream-messages", layers: ["dht"], commands: ["listen", "connect", "send"]) { context in
-            let (bootstrap, _) = try context.network(4)
-            let (server, client) = try pair(context, bootstrap, server: ["ephemeral": false, "firewalled": false])
-            let listening = try context.first.request("listen", ["node": server, "receive": "echo"])
-            let stream = Int64(
-                try context.integer(
-                    try context.second.request("connect", ["node": client, "publicKey": listening["publicKey"] ?? .null]), "stream"))
-            _ = try context.second.event("open") { $0["stream"]?.integer == stream }
-            _ = try context.first.event("connection")
-            // Both directions of the stream are up before a message goes out: those that come earlier may be dropped.
-            try context.second.request("write", ["stream": .integer(stream), "data": "00"])
-            _ = try context.second.event("data") { $0["stream"]?.integer == stream }
+            try context.network(5)
+            let (stream, other, listening) = try connected(context, listen: JSONObject(), connect: JSONObject())
+            let sync = JSON.string(Hex.encode(Array("sync".utf8)))
+            try context.second.request("write", ["stream": .integer(stream), "data": sync])
+            let data = try context.first.event("data") { $0["stream"]?.integer == Int64(other) }
+            try context.expect(data["data"] == sync, "stream bytes arrive changed")
+            try context.first.request("write", ["stream": .integer(other), "data": sync])
+            _ = try context.second.event("data") { $0["stream"]?.integer == Int64(stream) }
             for number in 0..<5 {
-                let data = JSON.string(Hex.encode(Array("unordered \(number)".utf8)))
-                try context.second.request("send", ["stream": .integer(stream), "data": data])
-                let got = try context.second.event("message") { $0["stream"]?.integer == stream }
-                try context.expect(got["data"] == data, "an unordered message comes back changed")
+                let text = JSON.string(Hex.encode(Array("msg \(number)".utf8)))
+                try context.post(context.second, "send", ["stream": .integer(stream), "data": text])
+            }
+            for number in 0..<5 {
+                let got = try context.first.event("message") { $0["stream"]?.integer == Int64(other) }
+                try context.expect(got["data"]?.string == Hex.encode(Array("msg \(number)".utf8)), "an unordered message arrives changed")
+                let answer = JSON.string(Hex.encode(Array("re:msg \(number)".utf8)))
+                try context.post(context.first, "send", ["stream": .integer(other), "data": answer])
+            }
+            for number in 0..<5 {
+                let got = try context.second.event("message") { $0["stream"]?.integer == Int64(stream) }
+                try context.expect(got["data"]?.string == Hex.encode(Array("re:msg \(number)".utf8)), "an answer arrives changed")
             }
             try context.second.request("end", ["stream": .integer(stream)])
-            let closed = try context.second.event("close") { $0["stream"]?.integer == stream }
-            try context.expect(closed["error"]?.isNull == true, "the connection closes with \(closed["error"]?.text() ?? "")")
+            _ = try context.first.event("end") { $0["stream"]?.integer == Int64(other) }
+            try context.first.request("end", ["stream": .integer(other)])
+            try expectGoodClose(context, context.second, stream)
+            try context.first.request("close", ["server": listening["server"] ?? .null])
         },
-        Scenario("protomux", layers: ["secret-stream", "protomux"], commands: ["secretStream.listen", "channel.open", "channel.send"]) {
-            context in
-            let channels: JSON = [
-                ["protocol": "conformance/echo", "channelId": "6f6e65", "handshake": "0768656c6c6f2061", "messages": 2],
-                ["protocol": "conformance/second", "channelId": .null, "handshake": .null, "messages": 1],
-            ]
-            let listening = try context.first.request(
-                "secretStream.listen", ["seed": context.seedHex("responder"), "receive": "protomux", "channels": channels])
-            guard let port = listening["address"]?["port"] else { throw ScenarioFailure(description: "the listener has no port") }
-            let stream = try context.integer(
-                try context.second.request(
-                    "secretStream.connect",
-                    ["host": "127.0.0.1", "port": port, "seed": context.seedHex("initiator"), "receive": "protomux", "channels": channels]),
-                "stream")
-            _ = try context.second.event("open") { $0["stream"]?.integer == Int64(stream) }
-            var ids: [String: (first: Int64, second: Int64)] = [:]
-            for name in ["conformance/echo", "conformance/second"] {
-                let a = try context.first.event("channel") { $0["protocol"]?.string == name }
-                let b = try context.second.event("channel") { $0["protocol"]?.string == name }
-                ids[name] = (Int64(try context.integer(a, "channel")), Int64(try context.integer(b, "channel")))
+        Scenario("protomux", layers: ["dht", "protomux"], commands: ["listen", "connect", "channel.open", "channel.send"]) { context in
+            try context.network(5)
+            func text(_ string: String) -> [UInt8] { [UInt8(string.utf8.count)] + Array(string.utf8) }
+            func channels(_ who: String) -> JSON {
+                .array(
+                    ["one", "two"].map { id -> JSON in
+                        [
+                            "protocol": "conformance/echo", "channelId": .string(Hex.encode(Array(id.utf8))),
+                            "handshake": .string(Hex.encode(text("hello from \(who)"))), "messages": 2,
+                        ]
+                    })
             }
-            for (_, pair) in ids.sorted(by: { $0.key < $1.key }) {
-                _ = try context.first.event("channelOpen") { $0["channel"]?.integer == pair.first }
-                let opened = try context.second.event("channelOpen") { $0["channel"]?.integer == pair.second }
-                if pair == ids["conformance/echo"] ?? (0, 0) {
-                    try context.expect(opened["handshake"]?.string == "0768656c6c6f2061", "a channel's handshake arrives changed")
-                }
+            let (stream, other, listening) = try connected(
+                context, listen: ["receive": "protomux", "channels": channels("server")],
+                connect: ["receive": "protomux", "channels": channels("client")])
+            var here: [Int64] = []
+            var there: [Int64] = []
+            for id in ["one", "two"] {
+                let matches = { (json: JSON) in json["channelId"]?.string == Hex.encode(Array(id.utf8)) }
+                there.append(Int64(try context.integer(try context.first.event("channel", where: matches), "channel")))
+                here.append(Int64(try context.integer(try context.second.event("channel", where: matches), "channel")))
             }
-            guard let echo = ids["conformance/echo"], let second = ids["conformance/second"] else { return }
-            try context.second.request("channel.cork", ["stream": .integer(stream)])
-            for number in 0..<3 {
-                try context.second.request(
-                    "channel.send",
-                    ["channel": .integer(echo.second), "type": .integer(number % 2), "data": .string(Hex.encode([UInt8(number), 7]))])
-            }
-            try context.second.request("channel.send", ["channel": .integer(second.second), "data": "ff"])
-            try context.second.request("channel.uncork", ["stream": .integer(stream)])
-            for number in 0..<3 {
-                let got = try context.first.event("channelMessage") { $0["channel"]?.integer == echo.first }
+            for index in 0..<2 {
+                let opened = try context.second.event("channelOpen") { $0["channel"]?.integer == here[index] }
                 try context.expect(
-                    got["data"]?.string == Hex.encode([UInt8(number), 7]), "channel messages arrive changed or out of order")
-                try context.expect(got["type"]?.integer == Int64(number % 2), "a channel message has another type")
+                    opened["handshake"]?.string == Hex.encode(text("hello from server")), "a channel's handshake arrives changed")
             }
-            let other = try context.first.event("channelMessage") { $0["channel"]?.integer == second.first }
-            try context.expect(other["data"]?.string == "ff", "the second channel's message arrives changed")
-            try context.second.request("channel.close", ["channel": .integer(echo.second)])
-            let closed = try context.first.event("channelClose") { $0["channel"]?.integer == echo.first }
-            try context.expect(closed["remote"]?.bool == true, "a channel closed by the peer is not reported as such")
+            func send(_ peer: PeerProcess, _ channel: Int64, _ type: Int, _ bytes: [UInt8]) throws {
+                try context.post(
+                    peer, "channel.send", ["channel": .integer(Int(channel)), "type": .integer(type), "data": .string(Hex.encode(bytes))])
+            }
+            func number(_ value: Int) -> [UInt8] { value <= 0xfc ? [UInt8(value)] : [0xfd, UInt8(value & 0xff), UInt8(value >> 8)] }
+            try send(context.second, here[0], 0, text("a"))
+            try context.post(context.second, "channel.cork", ["stream": .integer(stream)])
+            for index in 0..<5 {
+                try send(context.second, here[0], 1, number(index * 100))
+                try send(context.second, here[1], 0, text("batched \(index)"))
+            }
+            try context.post(context.second, "channel.uncork", ["stream": .integer(stream)])
+            func arrives(_ peer: PeerProcess, _ channel: Int64, _ type: Int, _ bytes: [UInt8]) throws {
+                let got = try peer.event("channelMessage") { $0["channel"]?.integer == channel }
+                try context.expect(got["data"]?.string == Hex.encode(bytes), "channel messages arrive changed or out of order")
+                try context.expect(got["type"]?.integer == Int64(type), "a channel message has another type")
+            }
+            try arrives(context.first, there[0], 0, text("a"))
+            try send(context.first, there[0], 0, text("re:a"))
+            // What answers one batch leaves as one batch.
+            try context.post(context.first, "channel.cork", ["stream": .integer(other)])
+            for index in 0..<5 {
+                try arrives(context.first, there[0], 1, number(index * 100))
+                try arrives(context.first, there[1], 0, text("batched \(index)"))
+                try send(context.first, there[1], 0, text("re:batched \(index)"))
+            }
+            try context.post(context.first, "channel.uncork", ["stream": .integer(other)])
+            try arrives(context.second, here[0], 0, text("re:a"))
+            for index in 0..<5 { try arrives(context.second, here[1], 0, text("re:batched \(index)")) }
+            context.wait(milliseconds: 500)
+            for index in [1, 0] {
+                try context.second.request("channel.close", ["channel": .integer(Int(here[index]))])
+                let closed = try context.first.event("channelClose") { $0["channel"]?.integer == there[index] }
+                try context.expect(closed["remote"]?.bool == true, "a channel closed by the peer is not reported as such")
+                context.wait(milliseconds: 300)
+            }
             try context.second.request("end", ["stream": .integer(stream)])
-            _ = try context.second.event("close") { $0["stream"]?.integer == Int64(stream) }
+            try expectGoodClose(context, context.second, stream)
+            try context.first.request("close", ["server": listening["server"] ?? .null])
         },
     ]
+
+    /// A public server `server` and a client `client`, connected.
+    private static func connected(
+        _ context: ScenarioContext, listen: JSONObject, connect: JSONObject
+    ) throws -> (stream: Int, other: Int, listening: JSON) {
+        let host = JSON.integer(try context.start(context.first, "server", ["ephemeral": false, "firewalled": false]))
+        let guest = JSON.integer(try context.start(context.second, "client"))
+        var listenArguments: JSONObject = ["node": host]
+        for member in listen.members { listenArguments.set(member.key, member.value) }
+        let listening = try context.first.request("listen", listenArguments)
+        var arguments: JSONObject = ["node": guest, "publicKey": listening["publicKey"] ?? .null]
+        for member in connect.members { arguments.set(member.key, member.value) }
+        let stream = try context.integer(try context.second.request("connect", arguments), "stream")
+        _ = try context.second.event("open") { $0["stream"]?.integer == Int64(stream) }
+        let other = try context.integer(try context.first.event("connection"), "stream")
+        return (stream, other, listening)
+    }
 }

@@ -51,7 +51,8 @@ struct PeerOptions: ParsableArguments {
                     "scenario": .string(outcome.scenario), "first": .string(outcome.first), "second": .string(outcome.second),
                     "verdict": .string(outcome.verdict.rawValue), "reasons": .array(outcome.reasons.map { .string($0) }),
                     "packets": .integer(outcome.packets), "comparisons": .integer(outcome.comparisons),
-                    "differences": outcome.differences.map { .integer($0) } ?? .null,
+                    "differences": outcome.diff.map { .integer($0.findings.count) } ?? .null,
+                    "variance": .array(outcome.diff.map { $0.allowed.map(PeerOptions.variance) } ?? []),
                 ]
             }
             try Terminal.write(JSON.object(["schema": "hyperconform-live/1", "cells": .array(rows)]).text(indent: 1) + "\n", to: nil)
@@ -60,12 +61,29 @@ struct PeerOptions: ParsableArguments {
         if outcomes.contains(where: { $0.verdict == .harnessError }) { throw ExitCode(3) }
     }
 
+    /// Where the bundle of a cell is kept.
+    func place(_ scenario: Scenario, _ first: PeerCommand, _ second: PeerCommand) -> String {
+        "\(keep)/\(scenario.name).\(first.name).\(second.name)"
+    }
+
+    private static func variance(_ allowed: AllowedDifference) -> JSON {
+        ["field": .string(allowed.field), "rule": .string("\(allowed.rule)"), "count": .integer(allowed.count)]
+    }
+
+    /// How much of the comparison with the recording was judged: what is free to vary is not.
+    private static func judged(_ outcome: LiveCell.Outcome) -> String {
+        guard let diff = outcome.diff else { return "" }
+        let free = diff.allowed.filter { $0.rule.name == "free" }.reduce(0) { $0 + $1.count }
+        let varied = diff.allowed.reduce(0) { $0 + $1.count } - free
+        return "; against the recording: \(diff.comparedFields) fields, \(varied) vary by rule, \(free) free"
+    }
+
     func show(_ outcome: LiveCell.Outcome) {
         guard format == .table else { return }
         let name = outcome.scenario.padding(toLength: 24, withPad: " ", startingAt: 0)
         let pair = "\(outcome.first) > \(outcome.second)".padding(toLength: 16, withPad: " ", startingAt: 0)
         let verdict = outcome.verdict.rawValue.padding(toLength: 14, withPad: " ", startingAt: 0)
-        print("\(name) \(pair) \(verdict) \(outcome.packets) packets, \(outcome.comparisons) comparisons")
+        print("\(name) \(pair) \(verdict) \(outcome.packets) packets, \(outcome.comparisons) comparisons\(PeerOptions.judged(outcome))")
         for reason in outcome.reasons { print("    \(reason)") }
         fflush(nil)
     }
@@ -76,8 +94,10 @@ struct LiveCommand: ParsableCommand {
         commandName: "live",
         abstract: "Scenarios between two peers over loopback, captured by libpcap and judged.",
         discussion: """
-            The first peer hosts a small network and listens, the second dials. Each run is captured, decrypted with the peers' key logs, and held \
-            against the scenario's own expectations and the rules that every capture obeys. As root it runs in a network namespace of its own.
+            The first peer hosts a small network and listens, the second dials, by the script of a recording and with its seeds, topics and \
+            payloads. Each run is captured, decrypted with the peers' key logs, and held against the script's expectations, the rules that every \
+            capture obeys, and the recording of the reference: what differs beyond declared variance fails the run (--format json names each \
+            rule that was used). As root it runs in a network namespace of its own.
             """)
 
     @Option(help: "Who hosts and listens: swift, node, or a defined one.") var first = "swift"
@@ -90,7 +110,9 @@ struct LiveCommand: ParsableCommand {
         options.isolate()
         var outcomes: [LiveCell.Outcome] = []
         for scenario in scenarios {
-            let outcome = LiveCell(scenario: scenario, first: a, second: b, folder: options.keep, corpus: Corpus.find()).run()
+            let outcome = LiveCell(
+                scenario: scenario, first: a, second: b, place: options.place(scenario, a, b), corpus: Corpus.find()
+            ).run()
             options.show(outcome)
             outcomes.append(outcome)
         }
@@ -118,8 +140,10 @@ struct MatrixCommand: ParsableCommand {
         for scenario in scenarios {
             for first in commands {
                 for second in commands {
-                    let outcome = LiveCell(scenario: scenario, first: first, second: second, folder: options.keep, corpus: Corpus.find())
-                        .run()
+                    let outcome = LiveCell(
+                        scenario: scenario, first: first, second: second, place: options.place(scenario, first, second),
+                        corpus: Corpus.find()
+                    ).run()
                     options.show(outcome)
                     outcomes.append(outcome)
                 }

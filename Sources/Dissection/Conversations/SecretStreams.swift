@@ -304,6 +304,10 @@ extension TraceDissector {
 
     /// Stand-alone secret streams: three Noise frames, then as over UDX. Both directions are told apart by the logged messages.
     private func followTCP() {
+        let logged = (keyLog?.entries ?? []).compactMap { entry -> NoiseHandshakeRecord? in
+            if case .noise(let record) = entry.record { record } else { nil }
+        }
+        let records = capture.tcpStreams.isEmpty ? [] : logged + StandaloneHandshakes(capture, keyLog).records
         for stream in capture.tcpStreams where !stream.bytes.isEmpty {
             let raw = rawStream(of: stream)
             for number in stream.conflicts {
@@ -311,7 +315,7 @@ extension TraceDissector {
                     issue(.copy, index, "tcp.payload", 0, "bytes that were sent before with another content")
                 }
             }
-            if !followTCP(raw) {
+            if !followTCP(raw, records) {
                 for index in result.packets.indices
                 where result.packets[index].packet.source == stream.source && result.packets[index].packet.destination == stream.destination
                 {
@@ -322,10 +326,9 @@ extension TraceDissector {
         }
     }
 
-    private func followTCP(_ stream: RawStream) -> Bool {
-        for entry in keyLog?.entries ?? [] {
-            guard case .noise(let record) = entry.record, let pattern = HandshakePattern(rawValue: record.pattern),
-                !record.isInitiator || record.messages.count > 1
+    private func followTCP(_ stream: RawStream, _ records: [NoiseHandshakeRecord]) -> Bool {
+        for record in records {
+            guard let pattern = HandshakePattern(rawValue: record.pattern), !record.isInitiator || record.messages.count > 1
             else { continue }
             // A record of the other side has the same messages: read as the sender of the even ones.
             for sentByInitiator in [true, false] {
