@@ -39,6 +39,8 @@ enum DiffRules {
             .bounded("at most three relays, in whatever order they answered")
         case (.hyperDHT, _) where pattern.hasPrefix("peers[]"): .free(whoKnows)
         case (.udx, _) where pattern.hasPrefix("sacks"): .free(time)
+        case (.udx, "payload"): .linked("the stream's bytes, which are compared as a stream; END may ride on the last of them")
+        case (.hyperDHT, "peerAddress"): .linked("the server's address, where a node in between answers in its place")
         default: .exact
         }
     }
@@ -63,6 +65,7 @@ enum DiffRules {
         if pattern.hasSuffix("relayAddresses[]") { return .linked("nodes that the peer announced at") }
         switch pattern {
         case "payload": return .fresh
+        case "flags": return .linked("which fields follow")
         case "signature": return .linked("signs the other fields with the peer's key")
         case "peerAddress", "relayAddress": return .linked("the address of the party that it names")
         case "peer.relayAddresses.count", "peers[].relayAddresses.count", "relayAddresses.count":
@@ -148,10 +151,22 @@ enum DiffRules {
                 .bounded("up to half as many more or fewer: nodes check each other as time passes, a puncher samples at four of them"),
                 { max(4, $0 / 2) }
             )
-        case "FIND_NODE", "FIND_PEER", "LOOKUP", "MUTABLE_GET", "IMMUTABLE_GET":
+        case "FIND_PEER":
+            (
+                .bounded(
+                    "up to half as many more or fewer: a query asks whom it comes to know, and a second one is cut short by the connection"),
+                { max(3, $0 / 2) }
+            )
+        case "FIND_NODE", "LOOKUP", "MUTABLE_GET", "IMMUTABLE_GET":
             (.bounded("up to a quarter more or fewer: a query asks whom it comes to know"), { max(3, $0 / 4) })
+        case "PEER_HOLEPUNCH":
+            (.bounded("up to as many again: rounds go on until a path is open"), { max(3, $0 / 2) })
         case "PEER_HANDSHAKE":
-            (.bounded("up to a quarter more or fewer between the same peers, who may cross, and two for each pair that meets through a node"), { $0 / 4 })
+            (
+                .bounded(
+                    "up to a quarter more or fewer between the same peers, who may cross, and two for each pair that meets through a node"),
+                { $0 / 4 }
+            )
         default: nil
         }
     }

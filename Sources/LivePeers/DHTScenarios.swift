@@ -29,7 +29,8 @@ extension Scenario {
             let delayed = try peer.request("delayedPing", adding(["delayMilliseconds": 200]))
             try context.expect((delayed["rttMilliseconds"]?.integer ?? 0) >= 195, "a delayed ping came back too early")
             let found = try peer.request("findNode", ["node": node, "target": context.hex("target")])
-            try context.expect(found["replies"]?.array?.count == 6, "a query of six nodes has \(found["replies"]?.array?.count ?? 0) replies")
+            try context.expect(
+                found["replies"]?.array?.count == 6, "a query of six nodes has \(found["replies"]?.array?.count ?? 0) replies")
             let unknown = try peer.request(
                 "request", adding(["number": 99, "target": context.hex("unknown"), "value": .string(Hex.encode(Array("what".utf8)))]))
             try context.expect(unknown["errorCode"]?.integer == 1, "an unknown command is not answered with UNKNOWN_COMMAND")
@@ -108,7 +109,8 @@ extension Scenario {
                     continue
                 }
                 let found = try context.first.request("immutableGet", ["node": reader, "hash": .string(hash)])
-                try context.expect(found["found"]?.bool == true && found["value"] == value, "an immutable value of \(size) bytes is not found")
+                try context.expect(
+                    found["found"]?.bool == true && found["value"] == value, "an immutable value of \(size) bytes is not found")
             }
             let nowhere = Blake2b.hash256(context.bytes("nowhere")).description
             let miss = try context.first.request("immutableGet", ["node": reader, "hash": .string(nowhere)])

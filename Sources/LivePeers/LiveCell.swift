@@ -39,6 +39,8 @@ public struct LiveCell: Sendable {
     public enum Source: Sendable {
         /// From the recording of the same name, and the run is held against it.
         case recording
+        /// From the recording of the same name, if there is one; the run is held against nothing but the rules that every capture obeys.
+        case recordedInputs
         /// Derived from a text; the run is held against nothing but the rules that every capture obeys.
         case text(String)
     }
@@ -62,7 +64,9 @@ public struct LiveCell: Sendable {
     }
 
     private var recordingPath: String? {
-        guard let corpus, FileManager.default.fileExists(atPath: "\(corpus.root)/Fixtures/\(scenario.name)/manifest.json") else { return nil }
+        guard let corpus, FileManager.default.fileExists(atPath: "\(corpus.root)/Fixtures/\(scenario.name)/manifest.json") else {
+            return nil
+        }
         return "\(corpus.root)/Fixtures/\(scenario.name)"
     }
 
@@ -79,6 +83,10 @@ public struct LiveCell: Sendable {
             try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
             switch source {
             case .text(let text): inputs = ScriptInputs(scenario: scenario.name, text: text)
+            case .recordedInputs:
+                inputs =
+                    try recordingPath.map { ScriptInputs(try TraceBundle(path: $0), scenario: scenario.name) }
+                    ?? ScriptInputs(scenario: scenario.name, text: "hyperconform")
             case .recording:
                 guard let path = recordingPath else {
                     return outcome(.notRun, ["no recording Fixtures/\(scenario.name) to be held against: run this inside a checkout"])

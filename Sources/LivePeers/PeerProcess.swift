@@ -30,7 +30,10 @@ public struct PeerFailure: Error, Sendable, CustomStringConvertible {
 /// `@unchecked Sendable`: every mutable member is read and written under `condition`.
 public final class PeerProcess: @unchecked Sendable {
     public let name: String
-    private let process: pid_t
+    /// The process' id, for measurements of it.
+    public let process: pid_t
+    /// False: what was said and asked is not kept.
+    private let keepsTranscript: Bool
     /// Write end of its input, read ends of its output and errors.
     private let input: Int32
     private let condition = NSCondition()
@@ -46,8 +49,9 @@ public final class PeerProcess: @unchecked Sendable {
     /// Starts the program that the first word names, looked for as a shell does.
     ///
     /// Not through Foundation's `Process`: that one wakes itself over a UDP socket on loopback, and those datagrams would stand in the capture.
-    public init(name: String, command: [String], environment: [String: String] = [:]) throws {
+    public init(name: String, command: [String], environment: [String: String] = [:], keepsTranscript: Bool = true) throws {
         self.name = name
+        self.keepsTranscript = keepsTranscript
         func fail(_ message: String) -> PeerFailure { PeerFailure(kind: .crash, peer: name, message: message, code: nil) }
         guard let program = command.first else { throw fail("an empty command") }
         // A peer that is gone must not end this process by SIGPIPE.
@@ -122,7 +126,7 @@ public final class PeerProcess: @unchecked Sendable {
             broken = broken ?? "a line is no JSON object: \(String(decoding: line.prefix(120), as: UTF8.self))"
             return
         }
-        log.append((PeerProcess.now, json))
+        if keepsTranscript { log.append((PeerProcess.now, json)) }
         if object["event"] != nil {
             events.append(json)
         } else if let id = object["id"]?.integer {
@@ -169,7 +173,7 @@ public final class PeerProcess: @unchecked Sendable {
         let id = nextID
         nextID += 1
         let isOver = ended
-        requests.append((PeerProcess.now, command, arguments))
+        if keepsTranscript { requests.append((PeerProcess.now, command, arguments)) }
         condition.unlock()
         if isOver { throw failure(.crash, "it has ended; \(command) can't be sent") }
         var object = JSONObject()
@@ -255,7 +259,18 @@ public final class PeerProcess: @unchecked Sendable {
         }
     }
 
+    /// Forgets the events that nobody has asked for.
+    public func dropEvents() { condition.withLock { events.removeAll() } }
+
     // MARK: The end
+
+    /// Ends it at once, as a power cut does.
+    public func kill() {
+        Foundation.kill(process, SIGKILL)
+        var status: Int32 = 0
+        waitpid(process, &status, 0)
+        close(input)
+    }
 
     /// Closes its input, gives it five seconds, then ends it. False if it had to be ended, or left with another status than 0.
     @discardableResult
@@ -266,7 +281,7 @@ public final class PeerProcess: @unchecked Sendable {
             if waitpid(process, &status, WNOHANG) == process { return status == 0 }
             usleep(10_000)
         }
-        kill(process, SIGKILL)
+        Foundation.kill(process, SIGKILL)
         waitpid(process, &status, 0)
         return false
     }

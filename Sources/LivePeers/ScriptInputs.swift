@@ -43,7 +43,9 @@ public struct ScriptInputs: Sendable {
         for stream in dissection.secretStreams { payloads += stream.frames.map(\.plaintext) }
         for flow in dissection.flows { payloads.append(flow.bytes) }
         for exchange in dissection.exchanges where exchange.command == "IMMUTABLE_PUT" {
-            if case .request(let message) = dissection.packets[exchange.request].message, let value = message.value { payloads.append(value) }
+            if case .request(let message) = dissection.packets[exchange.request].message, let value = message.value {
+                payloads.append(value)
+            }
         }
         readTargets(dissection, bundle)
         for exchange in dissection.exchanges where exchange.command == "ANNOUNCE" {

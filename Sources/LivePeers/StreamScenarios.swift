@@ -14,7 +14,9 @@ extension Scenario {
                 try context.second.request(
                     "secretStream.connect", ["host": "127.0.0.1", "port": 40010, "seed": context.hex("initiator")]), "stream")
             let sent: [[UInt8]] = [Array("hello".utf8), [], context.bytes("big", 70_000)]
-            for message in sent { try context.post(context.second, "write", ["stream": .integer(stream), "data": .string(Hex.encode(message))]) }
+            for message in sent {
+                try context.post(context.second, "write", ["stream": .integer(stream), "data": .string(Hex.encode(message))])
+            }
             let incoming = try context.first.event("connection")
             let other = try context.integer(incoming, "stream")
             for message in sent {

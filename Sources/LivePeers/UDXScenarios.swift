@@ -28,7 +28,8 @@ extension Scenario {
                 while let piece = peer.pendingEvent("data", where: { $0["stream"]?.integer == Int64(stream) }) {
                     got += Hex.decode(piece["data"]?.string ?? "") ?? []
                 }
-                try context.expect(got == data, "\(got.count) bytes arrived at \(peer.name), which are not the \(data.count) that were sent")
+                try context.expect(
+                    got == data, "\(got.count) bytes arrived at \(peer.name), which are not the \(data.count) that were sent")
             }
             context.wait(milliseconds: 200)
             try finish(context, ends)
@@ -136,9 +137,9 @@ extension Scenario {
 enum PacketDropping {
     private static let table = "hyperconform_lossy"
 
-    /// Runs `body` while datagrams are dropped as in the recording `udx-lossy`.
-    static func run(_ body: () throws -> Void) throws {
-        let rules = "table ip \(table) { chain in { type filter hook input priority 0; udp dport 40002 numgen inc mod 20 3 drop; }; }"
+    /// Runs `body` while datagrams are dropped; by default as in the recording `udx-lossy`.
+    static func run(_ rule: String = "udp dport 40002 numgen inc mod 20 3 drop", _ body: () throws -> Void) throws {
+        let rules = "table ip \(table) { chain in { type filter hook input priority 0; \(rule); }; }"
         guard geteuid() == 0, nft(rules) else { throw ScenarioNotRun(reason: "a lossy path needs nftables and the right to use them") }
         defer { _ = nft("delete table ip \(table)") }
         try body()
@@ -149,7 +150,9 @@ enum PacketDropping {
         var arguments: [UnsafeMutablePointer<CChar>?] = ["nft", rules].map { (word: String) in strdup(word) } + [nil]
         defer { for argument in arguments { free(argument) } }
         var status: Int32 = 0
-        guard posix_spawnp(&process, "nft", nil, nil, &arguments, environ) == 0, waitpid(process, &status, 0) == process else { return false }
+        guard posix_spawnp(&process, "nft", nil, nil, &arguments, environ) == 0, waitpid(process, &status, 0) == process else {
+            return false
+        }
         return status == 0
     }
 }

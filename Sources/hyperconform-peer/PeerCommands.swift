@@ -59,7 +59,9 @@ enum PeerCommands {
     private static func close(_ peer: Peer, _ handle: Int64) async throws {
         switch try peer.object(handle) {
         case .node(let node): await node.destroy()
-        case .swarm(let swarm): await swarm.destroy()
+        case .swarm(let swarm):
+            await SwarmCommands.forget(swarm)
+            await swarm.destroy()
         case .server(let server): try await server.close()
         case .listener(let listener): await (try peer.secretStreams()).stop(listener)
         case .stream(let stream): return await closeGracefully(stream)

@@ -131,6 +131,9 @@ enum SwarmCommands {
         },
     ]
 
+    /// A swarm is closed: another one may come to stand in its place in memory.
+    static func forget(_ swarm: Hyperswarm) async { await sessions.forget(swarm) }
+
     /// Tells of a swarm's connections and bans.
     static func serve(_ swarm: Hyperswarm, _ handle: Int64, _ settings: SwarmSettings, _ peer: Peer) {
         Task {
@@ -160,5 +163,6 @@ private actor SessionTable {
     func add(_ swarm: Hyperswarm, _ session: Hyperswarm.Session) {
         sessions[ObjectIdentifier(swarm), default: [:]][session.topic] = session
     }
+    func forget(_ swarm: Hyperswarm) { sessions[ObjectIdentifier(swarm)] = nil }
     func remove(_ swarm: Hyperswarm, _ topic: Bytes32) { sessions[ObjectIdentifier(swarm)]?[topic] = nil }
 }

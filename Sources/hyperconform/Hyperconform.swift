@@ -20,6 +20,7 @@ struct Hyperconform: AsyncParsableCommand {
             ReportCommand.self,
             PcapCommand.self, CaptureCommand.self, FlipsCommand.self, FuzzCommand.self, SimulateCommand.self, ProbeCommand.self,
             LiveCommand.self, MatrixCommand.self, NATLabCommand.self, DriftCommand.self, NodeCommand.self, WorkerCommand.self,
+            RecordCommand.self, SoakCommand.self,
         ],
         defaultSubcommand: nil)
 

@@ -30,7 +30,9 @@ struct PeerOptions: ParsableArguments {
 
     /// Runs this program again in a network namespace of its own, so that the capture holds the run and nothing else. Returns where that is not
     /// possible: then other programs' traffic on loopback stands in the capture.
-    func isolate() {
+    func isolate() { PeerOptions.isolate() }
+
+    static func isolate() {
         let environment = ProcessInfo.processInfo.environment
         guard environment["HYPERCONFORM_ISOLATED"] == nil, geteuid() == 0 else { return }
         guard let program = Bundle.main.executablePath else { return }

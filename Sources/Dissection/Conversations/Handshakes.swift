@@ -177,8 +177,9 @@ extension TraceDissector {
                 .key
             let ephemeral = opening.flatMap { Bytes32($0.prefix(32)) }.flatMap { knowledge.keyPairs[$0] }
             guard let opening, let ephemeral, let responder = carrier.target.flatMap({ knowledge.keysByTarget[$0] }),
-                let known = result.handshakes.first(where: { $0.messages.first == opening }),
-                let pair = known.initiatorKey.flatMap({ knowledge.keyPairs[$0] }), let responderPair = knowledge.keyPairs[responder]
+                let known = result.handshakes.firstIndex(where: { $0.messages.first == opening }),
+                let pair = result.handshakes[known].initiatorKey.flatMap({ knowledge.keyPairs[$0] }),
+                let responderPair = knowledge.keyPairs[responder]
             else {
                 markOpaque(carrier, "a Noise answer to a key whose secret is not known")
                 show(1, "IK", carrier, payload: nil, verified: false)
@@ -194,6 +195,8 @@ extension TraceDissector {
                     ephemeral: ephemeral)
                 _ = try state.write(payload: payload)
                 show(1, "IK", carrier, payload: try state.read(message), verified: true)
+                // With both messages the handshake is finished, whether or not a party logged its end.
+                if result.handshakes[known].hash == nil { result.handshakes[known].hash = state.result?.hash }
             } catch { refuse(carrier, 1, error) }
         }
     }

@@ -51,7 +51,11 @@ public final class Hyperswarm: Sendable {
         }
         let driver = dht.driver
         try await driver.command { [weak self] _ in
-            driver.swarmEvent = { event in self?.handle(event, driver) }
+            // The driver keeps this: it must not keep the driver, nor with it the loop and its descriptors.
+            driver.swarmEvent = { [weak driver] event in
+                guard let driver else { return }
+                self?.handle(event, driver)
+            }
         }
     }
 
