@@ -27,7 +27,7 @@ public enum Diff {
             }
             let common = endpoints(dissectionA).intersection(endpoints(dissectionB))
             var comparison = DiffRuns(
-                dissectionA, dissectionB, DiffLabels(a, common: common), DiffLabels(b, common: common), diff)
+                dissectionA, dissectionB, DiffLabels(a, common: common, like: b), DiffLabels(b, common: common, like: a), diff)
             comparison.run()
             diff = comparison.diff
         }

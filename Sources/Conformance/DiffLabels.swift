@@ -11,10 +11,12 @@ struct DiffLabels {
     private var persistent: Set<String> = []
 
     /// - Parameter common: endpoints that occur in both captures keep their own address if the manifest does not name them.
-    init(_ bundle: TraceBundle, common: Set<Endpoint>) {
+    ///   - other: the capture that this one is compared with; sockets that only one of the two manifests names are nameless in both.
+    init(_ bundle: TraceBundle, common: Set<Endpoint>, like other: TraceBundle) {
         let knowledge = Knowledge(bundle)
+        let twins = Dictionary((other.manifest?.peers ?? []).map { ($0.name, $0) }) { first, _ in first }
         for peer in bundle.manifest?.peers ?? [] {
-            if let host = peer.host {
+            if let host = peer.host, let twin = twins[peer.name], twin.serverPort != nil || twin.port != nil {
                 if let port = peer.serverPort { endpoints[Endpoint(host, port)] = peer.name + ".server" }
                 if let port = peer.clientPort { endpoints[Endpoint(host, port)] = peer.name + ".client" }
                 if let port = peer.port { endpoints[Endpoint(host, port)] = peer.name }

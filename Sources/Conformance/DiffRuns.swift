@@ -39,6 +39,13 @@ struct DiffRuns {
         let command = "\(exchange.command) \(mode)"
         let target = labels.name(exchange.target)
         var outcome = exchange.response == nil ? "silent" : "answered"
+        // Of queries only those are alike that were answered in the same way: a run may ask one more or fewer of either kind.
+        var kind = ""
+        if DiffRules.count(exchange.command) != nil, let response = exchange.response,
+            case .response(let message) = dissection.packets[response].message
+        {
+            kind = "|\(message.error)"
+        }
         if let response = exchange.response, case .response(let message) = dissection.packets[response].message {
             outcome += " \(message.error) \(message.value == nil ? "" : "value")"
         }
@@ -50,7 +57,8 @@ struct DiffRuns {
             "\(command)|\(from)|\(toRole)|\(target)|\(outcome)", "\(command)|\(fromRole)|\(toRole)|\(target)|\(outcome)",
             // A node that knows that it can be reached sends from its server socket, until then from the other one.
             "\(command)|\(from.prefix { $0 != "." })|\(toRole)|\(target)|\(outcome)",
-            "\(command)|\(fromRole)|\(toRole)|\(outcome)", "\(command)|\(fromRole)|\(toRole)", "\(command)|\(outcome)", command,
+            "\(command)|\(fromRole)|\(toRole)|\(outcome)", "\(command)|\(fromRole)|\(toRole)\(kind)", "\(command)|\(outcome)",
+            command + kind,
         ]
     }
 

@@ -41,7 +41,7 @@ extension Scenario {
                 "connect",
                 [
                     "node": client, "publicKey": listening["publicKey"] ?? .null, "relayThrough": relayKey, "localConnection": false,
-                    "fastOpen": false,
+                    "fastOpen": false, "holepunch": false,
                 ])
             let stream = try context.integer(dial, "stream")
             let text = JSON.string(Hex.encode(Array("through the relay".utf8)))

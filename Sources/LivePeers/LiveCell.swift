@@ -27,10 +27,14 @@ public struct LiveCell: Sendable {
         public let verdict: Verdict
         /// One sentence for each thing that is wrong, or the reason why it did not run.
         public let reasons: [String]
+        /// What was not judged, and why.
+        public let notes: [String]
         public let packets: Int
         public let comparisons: Int
         /// The comparison with the recording of the same name; nil where there was none.
         public let diff: CaptureDiff?
+        /// Differences in conversations that the scenario leaves out of it.
+        public let unjudged: Int
         /// Folder with capture, key log, events, manifest; empty if nothing was kept.
         public let folder: String
     }
@@ -63,6 +67,9 @@ public struct LiveCell: Sendable {
         self.source = source
     }
 
+    /// Milliseconds by which a waking thread may be late before rules of time are no evidence.
+    private static let stallLimit = 8
+
     private var recordingPath: String? {
         guard let corpus, FileManager.default.fileExists(atPath: "\(corpus.root)/Fixtures/\(scenario.name)/manifest.json") else {
             return nil
@@ -71,11 +78,17 @@ public struct LiveCell: Sendable {
     }
 
     public func run() -> Outcome {
-        func outcome(_ verdict: Verdict, _ reasons: [String], packets: Int = 0, comparisons: Int = 0, diff: CaptureDiff? = nil) -> Outcome {
+        func outcome(
+            _ verdict: Verdict, _ reasons: [String], packets: Int = 0, comparisons: Int = 0, diff: CaptureDiff? = nil, unjudged: Int = 0
+        )
+            -> Outcome
+        {
             Outcome(
-                scenario: scenario.name, first: first.name, second: second.name, verdict: verdict, reasons: reasons, packets: packets,
-                comparisons: comparisons, diff: diff, folder: place)
+                scenario: scenario.name, first: first.name, second: second.name, verdict: verdict, reasons: reasons, notes: notes,
+                packets: packets,
+                comparisons: comparisons, diff: diff, unjudged: unjudged, folder: place)
         }
+        var notes: [String] = []
         var recorded: TraceBundle?
         let inputs: ScriptInputs
         do {
@@ -100,6 +113,7 @@ public struct LiveCell: Sendable {
         let capture: CaptureThread
         do { capture = try CaptureThread() } catch { return outcome(.harnessError, ["\(error)"]) }
 
+        let meter = StallMeter()
         var peers: [PeerProcess] = []
         var verdict = Verdict.equivalent
         var reasons: [String] = []
@@ -137,6 +151,7 @@ public struct LiveCell: Sendable {
             reasons.append("\(peer.name) did not leave with status 0 within five seconds after its input was closed")
         }
 
+        let stall = meter.stop()
         do {
             let evidence = try capture.finish()
             try write(evidence, peers: peers, manifest: context?.manifestPeers ?? JSONObject(), isOK: verdict.isPassed, to: place)
@@ -146,16 +161,27 @@ public struct LiveCell: Sendable {
             guard verdict.isPassed else { return outcome(verdict, reasons, packets: evidence.frames.count) }
             let bundle = try TraceBundle(path: place, name: scenario.name)
             let audit = TraceAudit(bundle)
-            for finding in audit.findings.prefix(8) { reasons.append(finding.description) }
-            if audit.findings.count > 8 { reasons.append("and \(audit.findings.count - 8) more that break a rule") }
+            // A peer that was kept from running can't answer in time: then the rules of time are no evidence.
+            let timed = stall > LiveCell.stallLimit ? audit.findings.filter { $0.rule == "udx.answer" }.count : 0
+            let broken = audit.findings.filter { timed == 0 || $0.rule != "udx.answer" }
+            for finding in broken.prefix(8) { reasons.append(finding.description) }
+            if broken.count > 8 { reasons.append("and \(broken.count - 8) more that break a rule") }
+            if timed > 0 {
+                notes.append("late acknowledgements (\(timed)) are not judged: this machine kept threads waiting for \(stall) ms")
+            }
             let diff = recorded.map { Diff.compare($0, bundle) }
-            for finding in (diff?.findings ?? []).prefix(8) { reasons.append(LiveCell.sentence(finding)) }
-            if let diff, diff.findings.count > 8 { reasons.append("and \(diff.findings.count - 8) more that differ from the recording") }
+            let differing = (diff?.findings ?? []).filter { scenario.unjudged?.covers($0) != true }
+            for finding in differing.prefix(8) { reasons.append(LiveCell.sentence(finding)) }
+            if differing.count > 8 { reasons.append("and \(differing.count - 8) more that differ from the recording") }
+            let unjudged = (diff?.findings.count ?? 0) - differing.count
+            if let part = scenario.unjudged, diff != nil {
+                notes.append("judged without \(part.words.joined(separator: ", ")) (\(unjudged) differences): \(part.reason)")
+            }
             if !reasons.isEmpty { verdict = .deviates }
             return outcome(
                 verdict, reasons, packets: evidence.frames.count,
                 comparisons: (context?.comparisons ?? 0) + audit.report.comparisons.values.reduce(0, +) + (diff?.comparedFields ?? 0),
-                diff: diff)
+                diff: diff, unjudged: unjudged)
         } catch {
             return outcome(.harnessError, reasons + ["\(error)"])
         }

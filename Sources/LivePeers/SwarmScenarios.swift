@@ -17,7 +17,7 @@ extension Scenario {
             try party.expectConnections(["a": 1, "b": 1])
             try context.expect(party.members[1].dialled == 1 && party.members[0].dialled == 0, "the client did not dial")
             try party.close(["b", "a"])
-        },
+        }.leavingOut(ways, because: race),
         Scenario("swarm-crossing", layers: ["dht", "swarm"], commands: ["join", "flush"]) { context in
             try context.network(8)
             var party = try SwarmParty(
@@ -31,10 +31,10 @@ extension Scenario {
             try party.serve(milliseconds: 3000)
             try party.expectConnections(["a": 2, "b": 2, "c": 2])
             try party.close(["a", "b", "c"])
-        },
+        }.leavingOut(ways, because: race),
         Scenario("swarm-suspend-resume", layers: ["dht", "swarm"], commands: ["join", "suspend", "resume"]) { context in
             try context.network(8)
-            var party = try SwarmParty(context, [("a", context.first), ("b", context.second)], greeting: "hi from ")
+            var party = try SwarmParty(context, [("a", context.first), ("b", context.second)], greeting: "x", isNamed: false)
             let topic = context.hex("topic")
             try party.join("a", topic)
             try party.flush(["a"], topic)
@@ -49,8 +49,14 @@ extension Scenario {
             try party.expectConnections(["a": 1, "b": 1])
             try context.expect(party.members[0].opened == 2, "\(party.members[0].opened) connections in all, not one before and one after")
             try party.close(["b", "a"])
-        },
+        }.leavingOut(ways, because: race),
     ]
+
+    private static let ways = ["PEER_HANDSHAKE", "PEER_HOLEPUNCH", "PING", "PING_NAT", "probe"]
+    private static let race = """
+        swarms announce and dial while the firewall check of their start runs, and whether one knows then that it can be reached decides by which \
+        nodes and sockets the others come; that they do, once for each pair, and what they say is judged
+        """
 }
 
 /// Swarms that greet whomever they are connected to, as the recorded ones do.
@@ -69,9 +75,12 @@ struct SwarmParty {
     private(set) var members: [Member] = []
     private let context: ScenarioContext
     private let greeting: String
+    /// Whether the greeting ends with the name of who sends it.
+    private let isNamed: Bool
 
-    init(_ context: ScenarioContext, _ names: [(String, PeerProcess)], greeting: String) throws {
+    init(_ context: ScenarioContext, _ names: [(String, PeerProcess)], greeting: String, isNamed: Bool = true) throws {
         self.context = context
+        self.isNamed = isNamed
         self.greeting = greeting
         for (name, peer) in names {
             let node = try context.start(peer, name, ["kind": "swarm", "wait": false])
@@ -120,7 +129,8 @@ struct SwarmParty {
                 let stream = try context.integer(event, "stream")
                 // A connection that lost against a crossing one is closed already: then this is refused, and nobody minds.
                 _ = try member.peer.send(
-                    "write", ["stream": .integer(stream), "data": .string(Hex.encode(Array((greeting + member.name).utf8)))])
+                    "write",
+                    ["stream": .integer(stream), "data": .string(Hex.encode(Array((greeting + (isNamed ? member.name : "")).utf8)))])
                 members[index].opened += 1
                 if event["client"]?.bool == true { members[index].dialled += 1 }
                 members[index].streams.insert(Int64(stream))

@@ -53,7 +53,8 @@ struct PeerOptions: ParsableArguments {
                     "scenario": .string(outcome.scenario), "first": .string(outcome.first), "second": .string(outcome.second),
                     "verdict": .string(outcome.verdict.rawValue), "reasons": .array(outcome.reasons.map { .string($0) }),
                     "packets": .integer(outcome.packets), "comparisons": .integer(outcome.comparisons),
-                    "differences": outcome.diff.map { .integer($0.findings.count) } ?? .null,
+                    "differences": outcome.diff.map { .integer($0.findings.count - outcome.unjudged) } ?? .null,
+                    "unjudged": .integer(outcome.unjudged), "notes": .array(outcome.notes.map { .string($0) }),
                     "variance": .array(outcome.diff.map { $0.allowed.map(PeerOptions.variance) } ?? []),
                 ]
             }
@@ -87,6 +88,7 @@ struct PeerOptions: ParsableArguments {
         let verdict = outcome.verdict.rawValue.padding(toLength: 14, withPad: " ", startingAt: 0)
         print("\(name) \(pair) \(verdict) \(outcome.packets) packets, \(outcome.comparisons) comparisons\(PeerOptions.judged(outcome))")
         for reason in outcome.reasons { print("    \(reason)") }
+        for note in outcome.notes { print("    \(note)") }
         fflush(nil)
     }
 }

@@ -21,20 +21,13 @@ struct RecordCommand: ParsableCommand {
     @Option(help: "Who dials; by default the same.") var second: String?
     @Option(help: ArgumentHelp("Where the bundles go: one folder a scenario.", valueName: "dir")) var out: String
     @Option(help: ArgumentHelp("Derive keys, topics and payloads from this text.", valueName: "text")) var seed: String?
-    @Option(
-        name: .customLong("node-modules"),
-        help: ArgumentHelp("Folder with the npm packages for the built-in peer \"node\".", valueName: "dir"))
-    var nodeModules: String?
-    @Option(name: .customLong("define"), help: ArgumentHelp("A peer of your own.", valueName: "name=command")) var definitions: [String] =
-        []
+    @OptionGroup var peers: PeerNames
     @Argument(help: ArgumentHelp("Only these scenarios; by default all.", valueName: "scenario")) var names: [String] = []
 
     func run() throws {
         var options = try PeerOptions.parse([])
-        options.nodeModules = nodeModules
-        options.definitions = definitions
         options.scenario = names.isEmpty ? nil : names.joined(separator: ",")
-        let (a, b) = (try options.command(first), try options.command(second ?? first))
+        let (a, b) = (try peers.command(first), try peers.command(second ?? first))
         let scenarios = try options.scenarios()
         PeerOptions.isolate()
         var status: Int32 = 0

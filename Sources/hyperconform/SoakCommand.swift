@@ -1,4 +1,5 @@
 import ArgumentParser
+import Conformance
 import Foundation
 import LivePeers
 import StrictJSON
@@ -20,21 +21,13 @@ struct SoakCommand: ParsableCommand {
     @Option(help: "How long.") var minutes = 30
     @Option(help: "Which peer: swift, node, or a defined one.") var peer = "swift"
     @Option(help: "Seed of keys, topics and sizes.") var seed: UInt64 = 1
-    @Option(
-        name: .customLong("node-modules"),
-        help: ArgumentHelp("Folder with the npm packages for the built-in peer \"node\".", valueName: "dir"))
-    var nodeModules: String?
-    @Option(name: .customLong("define"), help: ArgumentHelp("A peer of your own.", valueName: "name=command")) var definitions: [String] =
-        []
+    @OptionGroup var peers: PeerNames
     @Option(help: "table for people, json for programs.") var format: OutputFormat = .table
 
     func validate() throws { guard minutes >= 1 else { throw ValidationError("--minutes: at least 1") } }
 
     func run() throws {
-        var options = try PeerOptions.parse([])
-        options.nodeModules = nodeModules
-        options.definitions = definitions
-        let command = try options.command(peer)
+        let command = try peers.command(peer)
         PeerOptions.isolate()
         let soak = try Soak(command, seed: seed)
         if format == .table { print("minute  rounds failed sampled unexplained  process: resident, descriptors, threads") }
