@@ -184,7 +184,10 @@ enum DHTRules {
     /// may never have arrived.
     private static func silence(_ context: TraceContext, _ exchange: Exchange, _ report: inout TraceReport) {
         let isMystery = exchange.unansweredReason == "the node stayed silent" || exchange.unansweredReason == "the node did not relay it"
-        let mayBeLost = context.hasLoss && exchange.requests.count == 1
+        let isLeg = [HyperDHTCommand.peerHandshake.rawValue, HyperDHTCommand.peerHolepunch.rawValue].contains(exchange.commandNumber)
+        let mayBeLost =
+            context.hasLoss && exchange.requests.count == 1
+            || !exchange.isInternal && isLeg && exchange.origin == nil && context.dissection.mayContinue(exchange.request)
         report.check(
             "dht-rpc.answered", !isMystery || mayBeLost, context.number(exchange.request), "dht-rpc.tid", 2,
             "a living node did not answer \(exchange.command)")

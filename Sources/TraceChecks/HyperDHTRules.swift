@@ -19,7 +19,8 @@ enum HyperDHTRules {
             case .get(let get):
                 let seen = context.integers["seq"] ?? []
                 report.check(
-                    "hyperdht.seq", get.seq == 0 || seen.contains(Int64(clamping: get.seq)), context.number(index), "hyperdht.seq",
+                    "hyperdht.seq", get.seq == 0 || context.bundle.inputs.isEmpty || seen.contains(Int64(clamping: get.seq)),
+                    context.number(index), "hyperdht.seq",
                     context.offset(index, "seq", layer: .hyperDHT), "seq \(get.seq), which nobody asked for")
             }
         }
@@ -136,7 +137,7 @@ enum HyperDHTRules {
         guard !isResponse, mode != .fromClient, let number = context.exchangeOf[index] else { return }
         report.check(
             "hyperdht.relayed",
-            context.dissection.exchanges[number].origin != nil
+            context.dissection.exchanges[number].origin != nil || context.dissection.mayContinue(index)
                 || context.bundle.capture.name != context.dissection.name && isPartial(context), context.number(index),
             "dht-rpc.tid", 2, "a \(mode) leg of an exchange that no client began")
     }
@@ -274,7 +275,8 @@ enum HyperDHTRules {
         for (position, record) in reply.peers.enumerated() {
             let known = announced.records[target]?.contains(record.encoded) ?? false
             report.check(
-                "hyperdht.record", known, number, "hyperdht.peers[\(position)]", context.offset(index, "peers", layer: .hyperDHT),
+                "hyperdht.record", known || context.dissection.beganMidway, number, "hyperdht.peers[\(position)]",
+                context.offset(index, "peers", layer: .hyperDHT),
                 "a record that nobody announced under this target")
         }
         report.check(

@@ -28,6 +28,9 @@ struct TraceContext {
     /// Integers in the recorded calls, by key.
     let integers: [String: Set<Int64>]
 
+    /// Whether anything but packets is known: a key log, a manifest, recorded calls.
+    var knowsPeers: Bool { bundle.keyLog != nil || !bundle.inputs.isEmpty || !knowledge.plainStreams.isEmpty }
+
     /// Whether datagrams were lost: something was answered, or acknowledged, only after it had been repeated.
     let hasLoss: Bool
 

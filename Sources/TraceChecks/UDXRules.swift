@@ -33,7 +33,8 @@ enum UDXRules {
     // MARK: Shape
 
     private static func packets(_ context: TraceContext, _ flow: UDXFlow, _ report: inout TraceReport) {
-        let isKnown = context.streamIDs.contains(flow.streamID.rawValue)
+        // A capture alone, without a key log and without a record of who did what, can't tell which ids are whose.
+        let isKnown = context.streamIDs.contains(flow.streamID.rawValue) || !context.knowsPeers
         for index in flow.packets {
             guard let packet = message(context, index) else { continue }
             let number = context.number(index)
@@ -107,7 +108,7 @@ enum UDXRules {
     /// Streams begin with 0; only a relay's outgoing leg, and a path that a stream moves to, may begin later.
     private static func checkFirst(_ context: TraceContext, _ flow: UDXFlow, _ position: Int, _ report: inout TraceReport) {
         guard let packet = message(context, flow.packets[position]), flow.relayedFrom == nil, !isRelayed(context, flow),
-            !flow.beganEarlier
+            !flow.beganEarlier, !(context.dissection.beganMidway && flow.reverse == nil)
         else { return }
         report.check(
             "udx.seq", packet.header.seq == .zero, context.number(flow.packets[position]), "udx.seq", 12,
@@ -128,8 +129,14 @@ enum UDXRules {
         // What the other side had sent, by packet index: an ack can't be ahead of it.
         var sent = 0
         var highest: SequenceNumber?
-        // What had been sent before the capture began is known by the first acknowledgement alone.
-        if flow.beganEarlier { highest = flow.packets.first.flatMap { message(context, $0)?.header.ack } }
+        // What had been sent before the capture began is known by the number at which the other side goes on.
+        if flow.beganEarlier, let reverse, let goesOn = reverse.packets.first {
+            highest = message(context, goesOn)?.header.seq
+            // Its first packet may repeat what the acknowledgements before it have taken already.
+            for index in flow.packets.prefix(while: { $0 < goesOn }) {
+                if let ack = message(context, index)?.header.ack, highest.map({ ack.isAfter($0) }) ?? true { highest = ack }
+            }
+        }
         var last: (index: Int, ack: SequenceNumber)?
         var acks: [(index: Int, ack: SequenceNumber)] = []
         for index in flow.packets {
@@ -151,7 +158,8 @@ enum UDXRules {
                     "ack \(header.ack), but the other side had sent only what comes before \(limit)")
             } else {
                 report.check(
-                    "udx.ack", isRelayed || header.ack == .zero || flow.packets.count > 1, number, "udx.ack", 16,
+                    "udx.ack", isRelayed || header.ack == .zero || flow.packets.count > 1 || context.dissection.beganMidway, number,
+                    "udx.ack", 16,
                     "ack \(header.ack) without anything to acknowledge")
             }
             // Retransmissions carry the ack of their first copy (libudx before August 2026).

@@ -71,6 +71,7 @@ extension TraceDissector {
             return
         }
         // A wrong token must have been answered with INVALID_TOKEN; then all is as it should be.
+        if let answer = exchange.flatMap({ result.exchanges[$0].response }), result.packets[answer].packet.isCut { return }
         if let exchange, let answer = result.exchanges[exchange].response, case .response(let response) = result.packets[answer].message,
             response.error == ErrorCode.invalidToken
         {

@@ -24,7 +24,7 @@ extension TraceDissector {
         var seen: [RequestKey: Int] = [:]
         var cut: [CutRequest: Int] = [:]
         var senders: Set<Endpoint> = []
-        let begin = result.packets.first?.packet.timeNanoseconds ?? 0
+        result.beganMidway = opensInTheMiddle
         for index in result.packets.indices {
             let packet = result.packets[index]
             defer { senders.insert(packet.packet.source) }
@@ -49,11 +49,8 @@ extension TraceDissector {
                 let way = CutRequest(requester: packet.packet.destination, responder: packet.packet.source, tid: response.tid)
                 if let request = cut[way] {
                     result.packets[index].labels.append("answers \(result.packets[request].number), which the capture cuts")
-                } else if candidates.isEmpty, !senders.contains(packet.packet.destination),
-                    packet.packet.timeNanoseconds - begin < 6_000_000_000
-                {
-                    result.packets[index].labels.append("answers a request from before the capture")
                 } else {
+                    if candidates.isEmpty, !senders.contains(packet.packet.destination) { result.beganMidway = true }
                     match(response, at: index, candidates)
                 }
             case .none where packet.packet.isCut && packet.packet.payload.count >= 4:
@@ -73,7 +70,50 @@ extension TraceDissector {
             default: break
             }
         }
-        for index in strays { suspect(index) }
+        if strays.filter({ isFirstOfItsPair($0) }).count > 1 { result.beganMidway = true }
+        for index in strays { settleStray(index) }
+    }
+
+    /// Whether the first packet of the stack is one that something must have come before.
+    private var opensInTheMiddle: Bool {
+        for index in result.packets.indices {
+            switch result.packets[index].message {
+            case .none: continue
+            case .response: return true
+            case .request: return relayMode(ofPacketAt: index).map { $0 != .fromClient } ?? false
+            case .udx(let packet): return packet.header.seq != .zero || packet.header.ack != .zero
+            }
+        }
+        return false
+    }
+
+    /// Whether nothing had been asked between two nodes when this response came, in the capture's first second.
+    private func isFirstOfItsPair(_ index: Int) -> Bool {
+        let packet = result.packets[index].packet
+        return packet.timeNanoseconds - (result.packets.first?.packet.timeNanoseconds ?? 0) < 1_000_000_000
+            && !result.exchanges.contains {
+                $0.request < index && $0.requester == packet.destination && $0.responder == packet.source
+            }
+    }
+
+    /// A response that nobody in the capture asked for.
+    private func settleStray(_ index: Int) {
+        let packet = result.packets[index].packet
+        guard case .response(let response) = result.packets[index].message else { return }
+        // A number of which one byte is wrong answers what waits in vain.
+        let isAwaited = result.exchanges.contains {
+            let difference = $0.tid ^ response.tid
+            return $0.response == nil && $0.requester == packet.destination && $0.responder == packet.source && $0.request < index
+                && (difference & 0xff == 0 || difference & 0xff00 == 0)
+        }
+        if result.mayContinue(index), !isAwaited {
+            result.packets[index].labels.append("answers a request from before the capture")
+            return
+        }
+        result.packets[index].labels.append("belongs to no request")
+        issue(
+            .unmatched, index, "dht-rpc.tid", 2, "no request with tid \(response.tid) went from \(packet.destination) to \(packet.source)")
+        suspect(index)
     }
 
     /// A response with a number that nobody asked for may answer a request that waits in vain: then one of the two is damaged.
@@ -97,9 +137,7 @@ extension TraceDissector {
                 result.exchanges[$0].responder == source && result.exchanges[$0].requester == destination
             } ?? candidates.last { answersOtherPort($0, source, destination) }
         guard let found else {
-            result.packets[index].labels.append("belongs to no request")
             strays.append(index)
-            issue(.unmatched, index, "dht-rpc.tid", 2, "no request with tid \(response.tid) went from \(destination) to \(source)")
             return
         }
         let request = result.packets[result.exchanges[found].request].number

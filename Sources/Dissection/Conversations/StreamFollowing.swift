@@ -46,6 +46,7 @@ extension TraceDissector {
             let isFarOn = a.seq.distance(to: .zero) != 0 && a.seq.rawValue >= 3 && b.ack.rawValue >= 3 && b.ack.distance(to: a.seq) < 70_000
             guard acknowledges || isFarOn else { continue }
             for flow in [one, other] { result.flows[flow].beganEarlier = true }
+            result.beganMidway = true
         }
     }
 
@@ -122,34 +123,49 @@ extension TraceDissector {
                 if let one = byID[a.streamID.rawValue]?.first, let other = byID[b.streamID.rawValue]?.first { join(one, other) }
             }
         }
-        for index in result.flows.indices where result.flows[index].reverse == nil {
+        func candidates(_ index: Int) -> [Int] {
             let flow = result.flows[index]
-            let candidates = result.flows.indices.filter {
+            return result.flows.indices.filter {
                 $0 != index && result.flows[$0].reverse == nil && result.flows[$0].from == flow.to && result.flows[$0].to == flow.from
             }
-            if candidates.count == 1 {
-                join(index, candidates[0])
-            } else if let best = candidates.max(by: { fit(index, $0) < fit(index, $1) }), fit(index, best) > 0 {
-                join(index, best)
+        }
+        for index in result.flows.indices where result.flows[index].reverse == nil {
+            let others = candidates(index)
+            if others.count == 1, candidates(others[0]) == [index] { join(index, others[0]) }
+        }
+        // The pairs that fit best come first, so that a poor guess takes nobody's place.
+        let open = result.flows.indices.filter { result.flows[$0].reverse == nil }
+        var pairs: [(one: Int, other: Int, score: Int)] = []
+        for one in open {
+            for other in open where one < other {
+                guard result.flows[other].from == result.flows[one].to, result.flows[other].to == result.flows[one].from else { continue }
+                let score = fit(one, other)
+                if score > 0 { pairs.append((one, other, score)) }
             }
         }
+        for pair in pairs.sorted(by: { ($1.score, $0.one, $0.other) < ($0.score, $1.one, $1.other) }) { join(pair.one, pair.other) }
     }
 
-    /// How many acknowledgements of either direction name a number that the other one has just used.
+    /// How well two flows answer each other: acknowledgements that name the latest number of the other one speak for it, and
+    /// acknowledgements of what the other one had not sent yet speak against it.
     private func fit(_ a: Int, _ b: Int) -> Int {
-        func count(_ data: Int, _ acks: Int) -> Int {
-            let numbers = Set(
-                result.flows[data].packets.compactMap { index -> UInt32? in
-                    guard case .udx(let message) = result.packets[index].message, !message.header.type.isDisjoint(with: [.data, .end])
-                    else { return nil }
-                    return message.header.seq.rawValue &+ 1
-                })
-            return result.flows[acks].packets.reduce(0) { total, index in
-                guard case .udx(let message) = result.packets[index].message else { return total }
-                return total + (numbers.contains(message.header.ack.rawValue) ? 1 : 0)
+        var score = 0
+        var next: [Int: SequenceNumber] = [a: .zero, b: .zero]
+        for index in (result.flows[a].packets + result.flows[b].packets).sorted() {
+            guard case .udx(let message) = result.packets[index].message else { continue }
+            let isA = message.header.streamID == result.flows[a].streamID
+            let (sender, other) = isA ? (a, b) : (b, a)
+            let sent = next[other] ?? .zero
+            if message.header.ack.isAfter(sent) {
+                score -= 3
+            } else if message.header.ack == sent, sent != .zero {
+                score += 1
             }
+            guard !message.header.type.isDisjoint(with: [.data, .end]) else { continue }
+            let mine = message.header.seq.advanced(by: 1)
+            if next[sender].map({ mine.isAfter($0) }) ?? true { next[sender] = mine }
         }
-        return count(a, b) + count(b, a)
+        return score
     }
 
     /// A relay changes the four bytes of the id and nothing else. udx.md section 16.

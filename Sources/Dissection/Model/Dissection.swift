@@ -35,6 +35,15 @@ public struct Dissection: Sendable {
     /// What the capture file itself could not tell ("a UDP header is cut", 3).
     public internal(set) var captureIssues: [(reason: String, count: Int)] = []
 
+    /// The capture shows a network that was already talking: some of its first packets answer or continue what is not in it.
+    public internal(set) var beganMidway = false
+
+    /// Whether a packet stands so near the beginning of such a capture that what it belongs to may be missing.
+    public func mayContinue(_ index: Int) -> Bool {
+        guard beganMidway, let first = packets.first else { return false }
+        return packets[index].packet.timeNanoseconds - first.packet.timeNanoseconds < 6_000_000_000
+    }
+
     /// Index in `packets` by packet number.
     public func index(of number: Int) -> Int? {
         // Packets stand in order of their numbers, which count from 1 without holes.

@@ -66,7 +66,8 @@ public struct PacketDissector {
         case .damaged(let reason): return DissectedPacket(packet, kind: .other(reason))
         }
         let payload = packet.payload
-        var result = DissectedPacket(packet, kind: PacketDissector.classify(payload, to: packet.destination))
+        let isCutUDX = packet.isCut && payload.starts(with: [PacketHeader.magic, PacketHeader.version])
+        var result = DissectedPacket(packet, kind: isCutUDX ? .udx : PacketDissector.classify(payload, to: packet.destination))
         recorder.reset()
         var reader = Reader(payload, recorder: recorder)
         do {
