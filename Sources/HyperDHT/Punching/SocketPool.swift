@@ -16,6 +16,8 @@ struct SocketPool {
     private var entries: [SocketID: Entry] = [:]
     /// Opening order, so that closing is deterministic.
     private var order: [SocketID] = []
+    /// No lingering socket closes before this; it may be too early, never too late.
+    private var firstClose = Instant.distantFuture
 
     var count: Int { entries.count }
     func contains(_ socket: SocketID) -> Bool { entries[socket] != nil }
@@ -59,6 +61,7 @@ struct SocketPool {
         if entry.isReusable, entry.wasBusy {
             entries[socket]?.wasBusy = false
             entries[socket]?.closesAt = now + SocketPool.linger
+            firstClose = min(firstClose, now + SocketPool.linger)
             return false
         }
         remove(socket)
@@ -70,15 +73,14 @@ struct SocketPool {
         order.removeAll { $0 == socket }
     }
 
-    var nextWakeUp: Instant {
-        entries.isEmpty ? .distantFuture : entries.values.reduce(.distantFuture) { min($0, $1.closesAt ?? .distantFuture) }
-    }
+    var nextWakeUp: Instant { firstClose }
 
     /// Sockets whose lingering is over, in opening order.
     mutating func expired(_ now: Instant) -> [SocketID] {
-        if entries.isEmpty { return [] }
+        if firstClose > now { return [] }
         let due = order.filter { entries[$0]?.closesAt.map { $0 <= now } ?? false }
         for socket in due { remove(socket) }
+        firstClose = entries.values.reduce(.distantFuture) { min($0, $1.closesAt ?? .distantFuture) }
         return due
     }
 
@@ -87,6 +89,7 @@ struct SocketPool {
         defer {
             entries = [:]
             order = []
+            firstClose = .distantFuture
         }
         return order
     }
