@@ -67,7 +67,7 @@ let package = Package(
         floor("Noise", ["SansIO", "CompactEncoding", "HyperCrypto"]),
         floor("SecretStream", ["SansIO", "CompactEncoding", "HyperCrypto", "Noise"]),
         floor("Protomux", ["SansIO", "CompactEncoding"]),
-        floor("BlindRelay", ["SansIO", "CompactEncoding", "HyperCrypto", "Protomux"]),
+        floor("BlindRelay", ["SansIO", "CompactEncoding", "Protomux"]),
         floor("UDX", ["SansIO", "CompactEncoding", .product(name: "OrderedCollections", package: "swift-collections")]),
         floor(
             "DHTRPC",
@@ -80,10 +80,7 @@ let package = Package(
             ]),
         floor(
             "HyperswarmCore",
-            [
-                "SansIO", "CompactEncoding", "HyperCrypto", "HyperDHT", "SecretStream",
-                .product(name: "OrderedCollections", package: "swift-collections"),
-            ]),
+            ["SansIO", "CompactEncoding", "HyperCrypto", "HyperDHT", .product(name: "OrderedCollections", package: "swift-collections")]),
         floor("KeyLog", ["SansIO", "CompactEncoding", "StrictJSON"]),
 
         // Floor 3: edges.
@@ -98,26 +95,31 @@ let package = Package(
         floor(
             "Hyperswarm",
             [
-                "SansIO", "CompactEncoding", "HyperCrypto", "CDatagram", "UDX", "SecretStream", "Protomux", "BlindRelay",
-                "DHTRPC", "HyperDHT", "HyperswarmCore", "KeyLog", .product(name: "Logging", package: "swift-log"),
+                "SansIO", "CompactEncoding", "HyperCrypto", "CDatagram", "UDX", "SecretStream", "Protomux", "DHTRPC", "HyperDHT",
+                "HyperswarmCore", "KeyLog", "Noise", .product(name: "Logging", package: "swift-log"),
             ]),
 
         // Floor 4: judgement.
-        floor("Conformance", ["SansIO", "StrictJSON", "PacketCapture", "Dissection", "KeyLog"]),
+        floor("Conformance", ["SansIO", "StrictJSON", "PacketCapture", "Dissection", "HyperCrypto", "CompactEncoding", "UDX"]),
         floor("ConformanceReports", ["Conformance", "StrictJSON"]),
         floor(
             "EncryptionChecks",
-            ["Conformance", "CompactEncoding", "HyperCrypto", "Noise", "SecretStream", "Protomux", "BlindRelay"]),
+            [
+                "Conformance", "CompactEncoding", "HyperCrypto", "Noise", "SecretStream", "Protomux", "BlindRelay", "KeyLog",
+                "PacketCapture", "SansIO", "StrictJSON",
+            ]),
         floor(
             "UDXChecks",
-            ["Conformance", "UDX", "NetworkSimulator", "CompactEncoding", "HyperCrypto", "PacketCapture", "StrictJSON"]),
+            ["Conformance", "UDX", "CompactEncoding", "HyperCrypto", "PacketCapture", "StrictJSON", "SansIO"]),
         floor(
             "DHTChecks",
             [
                 "Conformance", "DHTRPC", "HyperDHT", "HyperCrypto", "CompactEncoding", "NetworkSimulator", "Simulations", "UDX", "Noise",
-                "Protomux", "BlindRelay", "PacketCapture", "KeyLog", "Dissection", "StrictJSON",
+                "Protomux", "BlindRelay", "PacketCapture", "KeyLog", "Dissection", "StrictJSON", "SansIO",
             ]),
-        floor("SwarmChecks", ["Conformance", "HyperswarmCore", "HyperDHT", "NetworkSimulator"]),
+        floor(
+            "SwarmChecks",
+            ["Conformance", "HyperswarmCore", "HyperDHT", "NetworkSimulator", "DHTRPC", "HyperCrypto", "CompactEncoding", "SansIO", "UDX"]),
         floor(
             "LivePeers",
             [
@@ -149,14 +151,18 @@ let package = Package(
         .executableTarget(
             name: "hyperconform",
             dependencies: [
-                "Conformance", "ConformanceReports", "EncryptionChecks", "UDXChecks", "DHTChecks", "SwarmChecks",
-                "TraceChecks", "Dissection", "PacketCapture", "NetworkSimulator", "Simulations", "LivePeers", "PeerProbes", "UDX", "SansIO",
-                "Hyperswarm", "Fuzzing", "CompactEncoding",
+                "Conformance", "ConformanceReports", "EncryptionChecks", "UDXChecks", "DHTChecks", "SwarmChecks", "TraceChecks",
+                "Dissection", "PacketCapture", "NetworkSimulator", "Simulations", "LivePeers", "PeerProbes", "UDX", "SansIO", "Hyperswarm",
+                "Fuzzing", "CompactEncoding", "KeyLog", "DHTRPC", "HyperCrypto", "HyperDHT", "StrictJSON",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
         .executableTarget(
-            name: "hyperconform-peer", dependencies: ["Hyperswarm", "StrictJSON", "KeyLog"], swiftSettings: strict),
+            name: "hyperconform-peer",
+            dependencies: [
+                "Hyperswarm", "StrictJSON", "KeyLog", "DHTRPC", "HyperCrypto", "Noise", "CompactEncoding", "SansIO", "HyperDHT",
+                "HyperswarmCore", "UDX", "Protomux",
+            ], swiftSettings: strict),
 
         // Tests.
         tests("GroundTests", ["SansIO", "CompactEncoding", "HyperCrypto", "StrictJSON"]),

@@ -21,13 +21,13 @@ struct ExplainCommand: AsyncParsableCommand {
         // Lettered ids end in a lower-case letter.
         if ids.isEmpty, let last = id.last { ids = [id.dropLast().uppercased() + last.lowercased()].filter { catalogue[$0] != nil } }
         if ids.isEmpty { ids = checks.first { $0.id == id }?.requirements ?? [] }
-        guard let first = ids.first else {
+        guard !ids.isEmpty else {
             throw ValidationError("there is no requirement and no check \"\(id)\"; ids look like UDX-15 and udx.header")
         }
         let requirements = Array(Set(ids)).sorted { catalogue.position($0) < catalogue.position($1) }.compactMap { catalogue[$0] }
-        _ = first
         let wanted = Set(requirements.map(\.id))
         let own = checks.filter { !wanted.isDisjoint(with: $0.requirements) }
+        if isatty(2) == 1 { FileHandle.standardError.write(Data("judging \(own.count) checks of \(wanted.sorted().joined(separator: ", "))...\n".utf8)) }
         let results = CheckPool(corpus: corpus).run(own.map { CheckJob($0) })
         let text = requirements.map { requirement in
             Explanation(

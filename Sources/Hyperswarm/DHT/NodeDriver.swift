@@ -215,15 +215,15 @@ final class NodeDriver: LoopDriver, DatagramReceiver, @unchecked Sendable {
 
     /// Looks a name up on a thread of its own: the system's resolver blocks.
     private func resolve(_ name: String) {
-        let thread = DetachedThread {
-            let address = Resolver.address(of: name)
-            self.loop.submit {
-                self.isDirty = true
-                self.node.advance(to: self.loop.now)
-                self.node.resolved(name, to: address)
+        do {
+            try DetachedThread.start {
+                let address = Resolver.address(of: name)
+                self.post { $0.resolved(name, to: address) }
             }
+        } catch {
+            loggers.rpc.warning("no thread for a name's look-up", metadata: ["name": "\(name)", "error": "\(error)"])
+            node.resolved(name, to: nil)
         }
-        thread.start()
     }
 
     private func handle(_ event: HyperDHTEvent) {

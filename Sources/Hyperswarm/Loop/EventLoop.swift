@@ -51,29 +51,7 @@ public final class EventLoop: @unchecked Sendable {
         poller = .allocate(capacity: 1)
         poller.initialize(to: hyperconform_poller(poller: -1, timer: -1, waker: -1, deadline: .max))
         try SystemError.check(hyperconform_poller_open(poller), "open an event poller")
-        let context = Unmanaged.passRetained(self).toOpaque()
-        #if canImport(Glibc)
-            var thread = pthread_t()
-        #else
-            var thread: pthread_t?
-        #endif
-        let failed = pthread_create(
-            &thread, nil,
-            { context in
-                // `context` is never null: it is what was passed above.
-                guard let context = context as UnsafeMutableRawPointer? else { return nil }
-                Unmanaged<EventLoop>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            }, context)
-        if failed != 0 {
-            Unmanaged<EventLoop>.fromOpaque(context).release()
-            throw SystemError(failed, "start a thread")
-        }
-        #if canImport(Glibc)
-            pthread_detach(thread)
-        #else
-            if let thread { pthread_detach(thread) }
-        #endif
+        try DetachedThread.start { self.run() }
     }
 
     deinit {
