@@ -16,7 +16,7 @@ enum PageStyle {
         pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--panel);border-radius:.3rem;padding:.35rem .5rem;margin:.2rem 0;max-height:16rem;overflow:auto}mark{background:var(--mark);color:var(--mark-ink);border-radius:.15rem}
         summary{cursor:pointer}details div{margin:.3rem 0 .3rem 1rem}.finding{border-left:3px solid var(--bar-bad);padding-left:.6rem}
         .filters{display:flex;gap:.6rem;flex-wrap:wrap;align-items:center}input,select{font:inherit;padding:.3rem .5rem;max-width:100%}input{width:20rem}
-        :focus-visible{outline:2px solid var(--link);outline-offset:2px}
+        input::placeholder{color:var(--dim);opacity:1}:focus-visible{outline:2px solid var(--link);outline-offset:2px}
         .diff{table-layout:fixed}.diff .field{width:22%}.diff .rule{width:24%}
         @media(max-width:46rem){#table thead{display:none}#table tr,#table td{display:block;border:0;padding:.1rem 0}#table tr{border-bottom:1px solid var(--line);padding:.5rem 0}#table tr[hidden]{display:none}#table td:not(:last-child){display:inline-block;margin-right:.8rem}.diff{min-width:44rem}}
         @media print{.filters{display:none}body{max-width:none}pre{max-height:none}}

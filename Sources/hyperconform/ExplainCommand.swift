@@ -27,7 +27,10 @@ struct ExplainCommand: AsyncParsableCommand {
         let requirements = Array(Set(ids)).sorted { catalogue.position($0) < catalogue.position($1) }.compactMap { catalogue[$0] }
         let wanted = Set(requirements.map(\.id))
         let own = checks.filter { !wanted.isDisjoint(with: $0.requirements) }
-        if isatty(2) == 1 { FileHandle.standardError.write(Data("judging \(own.count) checks of \(wanted.sorted().joined(separator: ", "))...\n".utf8)) }
+        if isatty(2) == 1 {
+            let names = requirements.map(\.id).joined(separator: ", ")
+            FileHandle.standardError.write(Data("judging \(own.count) checks of \(names)...\n".utf8))
+        }
         let results = CheckPool(corpus: corpus).run(own.map { CheckJob($0) })
         let text = requirements.map { requirement in
             Explanation(

@@ -51,7 +51,8 @@ struct NodeOptions: ParsableArguments {
             await node.destroy(force: true)
             let asked = options.bootstrap.map(\.description).joined(separator: ", ")
             throw NodeFailure(
-                "nobody answers at \(asked): start a network with \"hyperconform node network --port 49737\", or name another with --bootstrap")
+                "nobody answers at \(asked): start a network with \"hyperconform node network --port 49737\", or name another with --bootstrap"
+            )
         }
         return node
     }
