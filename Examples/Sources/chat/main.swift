@@ -3,18 +3,18 @@ import Hyperswarm
 
 // A room is a topic: the hash of its name. Knowing the name is what makes a member, and every connection proves it.
 
-// Each line is seen at once, through a pipe too.
-setlinebuf(stdout)
+/// Each line is seen at once, through a pipe too.
+func say(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
 
 let arguments = CommandLine.arguments.dropFirst()
 guard let room = arguments.first else {
-    print("usage: chat ROOM [KEY...]   a room's name, and optionally the public keys of those who may enter")
+    say("usage: chat ROOM [KEY...]   a room's name, and optionally the public keys of those who may enter")
     exit(2)
 }
 var options = try HyperswarmOptions(bootstrap: [ProcessInfo.processInfo.environment["BOOTSTRAP"] ?? "127.0.0.1:49737"])
 let allowed = arguments.dropFirst().map { text in
     guard let key = Bytes32(keyText: text) else {
-        print("\(text) is no public key: 64 hexadecimal digits or 52 characters of z-base-32 are expected")
+        say("\(text) is no public key: 64 hexadecimal digits or 52 characters of z-base-32 are expected")
         exit(2)
     }
     return key
@@ -26,7 +26,7 @@ actor Room {
     private var members: [PeerConnection] = []
     func enter(_ member: PeerConnection) { members.append(member) }
     func leave(_ member: PeerConnection) { members.removeAll { $0 === member } }
-    func say(_ text: String) async {
+    func tell(_ text: String) async {
         for member in members { try? await member.write(text) }
     }
 }
@@ -34,7 +34,7 @@ actor Room {
 let members = Room()
 let member = Capability(passphrase: room)
 let swarm = try await Hyperswarm(options)
-print("you are \(swarm.publicKey)")
+say("you are \(swarm.publicKey)")
 try await swarm.join(.topic(named: room))
 
 @Sendable func talk(with connection: PeerConnection) async {
@@ -43,11 +43,11 @@ try await swarm.join(.topic(named: room))
         // Before the first line: throws, and destroys the connection, unless the other side knows the room's name too.
         try await connection.prove(member)
         await members.enter(connection)
-        print("* \(name) came")
-        for try await message in connection { print("\(name): \(String(decoding: message, as: UTF8.self))") }
-    } catch { print("* \(name): \(error)") }
+        say("* \(name) came")
+        for try await message in connection { say("\(name): \(String(decoding: message, as: UTF8.self))") }
+    } catch { say("* \(name): \(error)") }
     await members.leave(connection)
-    print("* \(name) left")
+    say("* \(name) left")
 }
 
 // Reading a line blocks, so it has a thread of its own.
@@ -63,6 +63,6 @@ await withDiscardingTaskGroup { group in
             for await connection in swarm.connections { talks.addTask { await talk(with: connection) } }
         }
     }
-    for await line in lines { await members.say(line) }
+    for await line in lines { await members.tell(line) }
     await swarm.destroy()
 }

@@ -3,8 +3,8 @@ import Hyperswarm
 
 // One side serves a file under a public key, the other fetches it by that key.
 
-// Each line is seen at once, through a pipe too.
-setlinebuf(stdout)
+/// Each line is seen at once, through a pipe too.
+func say(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
 
 let arguments = Array(CommandLine.arguments.dropFirst())
 var options = try HyperDHTOptions(bootstrap: [ProcessInfo.processInfo.environment["BOOTSTRAP"] ?? "127.0.0.1:49737"])
@@ -14,7 +14,7 @@ func send(_ path: String) async throws {
     let dht = try await HyperDHT(options)
     try await dht.ready()
     let server = try await dht.createServer()
-    print("the other side runs: filecopy receive \(server.publicKey) FILE")
+    say("the other side runs: filecopy receive \(server.publicKey) FILE")
     for await connection in server.connections {
         Task {
             do {
@@ -23,8 +23,8 @@ func send(_ path: String) async throws {
                 while let chunk = try file.read(upToCount: 1 << 16), !chunk.isEmpty { try await connection.write([UInt8](chunk)) }
                 try await connection.finish()
                 for try await _ in connection {}
-                print("sent to \(connection.remotePublicKey)")
-            } catch { print("\(error)") }
+                say("sent to \(connection.remotePublicKey)")
+            } catch { say("\(error)") }
         }
     }
 }
@@ -34,7 +34,7 @@ func receive(_ key: Bytes32, _ path: String) async throws {
     try await dht.ready()
     let connection = try await dht.connect(to: key)
     guard FileManager.default.createFile(atPath: path, contents: nil), let file = FileHandle(forWritingAtPath: path) else {
-        print("\(path) can't be written")
+        say("\(path) can't be written")
         exit(1)
     }
     var total = 0
@@ -45,7 +45,7 @@ func receive(_ key: Bytes32, _ path: String) async throws {
     }
     try await connection.finish()
     _ = try await connection.closed()
-    print("\(total) bytes in \(ContinuousClock.now - start)")
+    say("\(total) bytes in \(ContinuousClock.now - start)")
     await dht.destroy()
 }
 
@@ -53,11 +53,11 @@ switch (arguments.first, arguments.count) {
 case ("send", 2): try await send(arguments[1])
 case ("receive", 3):
     guard let key = Bytes32(keyText: arguments[1]) else {
-        print("\(arguments[1]) is no public key")
+        say("\(arguments[1]) is no public key")
         exit(2)
     }
     try await receive(key, arguments[2])
 default:
-    print("usage: filecopy send FILE | filecopy receive KEY FILE")
+    say("usage: filecopy send FILE | filecopy receive KEY FILE")
     exit(2)
 }

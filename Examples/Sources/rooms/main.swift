@@ -4,8 +4,8 @@ import Hyperswarm
 // Two questions, kept apart. Who is it? The public key, proven by the handshake: an allow-list keeps everybody else out. What may it do? Each room has
 // a secret of its own, and a connection opens just those rooms whose secret both ends prove to know.
 
-// Each line is seen at once, through a pipe too.
-setlinebuf(stdout)
+/// Each line is seen at once, through a pipe too.
+func say(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
 
 let arguments = Array(CommandLine.arguments.dropFirst())
 let usage = """
@@ -15,7 +15,7 @@ let usage = """
       --allow FILE   one public key a line; it is read again on SIGHUP, and who is on it no more is sent away
     """
 func fail(_ text: String) -> Never {
-    print(text)
+    say(text)
     exit(2)
 }
 
@@ -57,7 +57,7 @@ func allowList(_ path: String) throws -> SwarmFirewall {
 var options = try HyperswarmOptions(bootstrap: [ProcessInfo.processInfo.environment["BOOTSTRAP"] ?? "127.0.0.1:49737"], keyPair: identity)
 if let allowFile { options.swarm.firewall = try allowList(allowFile) }
 let swarm = try await Hyperswarm(options)
-print("you are \(swarm.publicKey)")
+say("you are \(swarm.publicKey)")
 for room in rooms { try await swarm.join(.topic(named: room.name)) }
 
 @Sendable func serve(_ connection: PeerConnection, _ rooms: [(name: String, member: Capability)]) async {
@@ -69,18 +69,20 @@ for room in rooms { try await swarm.join(.topic(named: room.name)) }
             for (room, channel) in zip(rooms, mux.opened) {
                 group.addTask {
                     do { _ = try await channel.opened() } catch {
-                        return print("\(peer) is no member of \(room.name)")
+                        return say("\(peer) is no member of \(room.name)")
                     }
-                    print("\(peer) is a member of \(room.name)")
+                    say("\(peer) is a member of \(room.name)")
                     try await channel.send(Array("welcome to \(room.name)".utf8))
                     for await message in channel.messages {
-                        print("\(peer) in \(room.name): \(String(decoding: message.payload, as: UTF8.self))")
+                        say("\(peer) in \(room.name): \(String(decoding: message.payload, as: UTF8.self))")
                     }
                 }
             }
         }
-        print("\(peer) is gone\((try await connection.closed()).map { ": \($0)" } ?? "")")
-    } catch { print("\(peer): \(error)") }
+        say("\(peer) is gone\((try await connection.closed()).map { ": \($0)" } ?? "")")
+    } catch is CancellationError {
+        // We leave.
+    } catch { say("\(peer): \(error)") }
 }
 
 // Ctrl-C takes leave of the network first; SIGHUP reads the allow-list again.
@@ -98,7 +100,7 @@ let service = Task {
 interrupt.setEventHandler { service.cancel() }
 hangUp.setEventHandler { [allowFile] in
     guard let allowFile else { return }
-    Task { do { try await swarm.setFirewall(try allowList(allowFile)) } catch { print("\(error)") } }
+    Task { do { try await swarm.setFirewall(try allowList(allowFile)) } catch { say("\(error)") } }
 }
 interrupt.resume()
 hangUp.resume()
