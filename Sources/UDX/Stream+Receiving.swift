@@ -72,6 +72,8 @@ extension Stream {
         /// UDX-66.
         if Mutation.udx(66).isActive && !isConnected { return }
         if !hasReportedEnd {
+            // Also of an END that is not held: it comes again.
+            if type.contains(.end) { remoteEnd = header.seq }
             if header.seq == nextExpected && !buffer.holds(header.seq, expecting: nextExpected) {
                 nextExpected = nextExpected.advanced(by: 1)
                 if hasData { context.emitData(id, bytes, payload) }
@@ -87,11 +89,8 @@ extension Stream {
                 case .full: return context.drop(.heldBytesFull)
                 }
             }
-            if type.contains(.end) {
-                remoteEnd = header.seq
-                /// UDX-53.
-                if Mutation.udx(53).isActive { reportEnd() }
-            }
+            /// UDX-53.
+            if Mutation.udx(53).isActive && type.contains(.end) { reportEnd() }
         }
     }
 

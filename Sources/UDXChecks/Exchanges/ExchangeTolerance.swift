@@ -38,9 +38,10 @@ struct ExchangeTolerance {
     /// The tester's datagram, as far as the rules need it.
     mutating func testerSent(_ bytes: [UInt8]) {
         guard let packet = RawPacket(Array(bytes.prefix(2048))), packet.id == localID else { return }
+        // Of a HEARTBEAT and of a broken packet nothing is used.
+        guard !packet.has(RawPacket.heartbeat), Int(packet.dataOffset) <= packet.body.count else { return }
         unansweredProbes = 0
         testerWindow = packet.window
-        guard !packet.has(RawPacket.heartbeat), Int(packet.dataOffset) <= packet.body.count else { return }
         if packet.has(RawPacket.data | RawPacket.end) { arrived.insert(packet.seq) }
     }
 

@@ -43,6 +43,14 @@ enum DifferentialChecks {
             exam.equal("nothing new is held", bench.expectOne("DATA 3")?.blocks, [Range32(start: 2, end: 3)])
             exam.equal("events", bench.takeEvents(), [])
         },
+        Check("udx.end-half-a-turn-away", ["UDX-53", "UDX-9"], .machine) { exam in
+            // By serial arithmetic an END 2^31 ahead is not after rcv.nxt: the end comes at once, as the last END seen says.
+            let bench = try Bench(exam)
+            bench.peer(RawPacket.data, seq: 0, body: [1])
+            bench.peer(RawPacket.end, seq: 0x8000_0001)
+            exam.equal("answers", bench.takePackets().map(\.ack), [1, 1])
+            exam.equal("events", bench.takeEvents(), [.data(Bench.own, [1]), .end(Bench.own)])
+        },
         Check("udx.window-after-timeout", ["UDX-51"], .machine) { exam in
             // A timeout alone takes nothing off the congestion window.
             let bench = try Bench(exam)
