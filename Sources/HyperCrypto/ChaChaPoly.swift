@@ -8,6 +8,7 @@ public enum ChaChaPoly {
     public static func seal(
         _ plaintext: [UInt8], key: borrowing SecretBytes, counter: UInt64, associatedData: [UInt8]
     ) -> [UInt8] {
+        Sodium.initialise()
         var output = [UInt8](repeating: 0, count: plaintext.count + tagLength)
         let nonce = nonce(counter)
         key.withBytes {
@@ -21,6 +22,7 @@ public enum ChaChaPoly {
     public static func open(
         _ ciphertext: [UInt8], key: borrowing SecretBytes, counter: UInt64, associatedData: [UInt8]
     ) -> [UInt8]? {
+        Sodium.initialise()
         guard ciphertext.count >= tagLength else { return nil }
         var output = [UInt8](repeating: 0, count: ciphertext.count - tagLength)
         let nonce = nonce(counter)
@@ -33,6 +35,7 @@ public enum ChaChaPoly {
 
     /// Decrypts without looking at the tag: what a careless implementation does. Only mutation points call it.
     public static func openUnverified(_ ciphertext: [UInt8], key: borrowing SecretBytes, counter: UInt64) -> [UInt8] {
+        Sodium.initialise()
         let body = Array(ciphertext.dropLast(tagLength))
         var output = [UInt8](repeating: 0, count: body.count)
         let nonce = nonce(counter)

@@ -11,6 +11,7 @@ public enum Blake2b {
 
     /// 32-byte digest, unkeyed, of the first `count` (0...8) bytes of `word`, its least significant byte first. Allocates nothing.
     public static func hash256(word: UInt64, count: Int) -> Bytes32 {
+        Sodium.initialise()
         var input = word.littleEndian
         var output: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
         withUnsafeBytes(of: &input) { source in
@@ -29,6 +30,7 @@ public enum Blake2b {
 
     /// `length` (16...64) bytes over the parts laid end to end.
     public static func digest(_ length: Int, _ parts: [[UInt8]], key: [UInt8]) -> [UInt8] {
+        Sodium.initialise()
         var output = [UInt8](repeating: 0, count: length)
         if parts.count == 1 {
             _ = crypto_generichash(&output, length, parts[0], UInt64(parts[0].count), key, key.count)
@@ -68,7 +70,8 @@ public enum SHA512 {
     }
 }
 
-/// libsodium must be initialised once before its random functions; everything else works without. Safe to call often.
+/// libsodium chooses the fastest code for this processor when it is initialised: without that everything works, but ciphers and hashes take several times
+/// as long. Whatever uses one of them calls `initialise` first; safe to call often, and costs a comparison.
 public enum Sodium {
     private static let ready: Bool = sodium_init() >= 0
 

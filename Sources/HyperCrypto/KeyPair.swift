@@ -16,6 +16,7 @@ public struct KeyPair: Hashable, Sendable {
 
     /// Derives the pair from a seed. HDHT-1.
     public init(seed: Bytes32) {
+        Sodium.initialise()
         let seed = Mutation.hyperDHT(1).isActive ? Blake2b.hash256(seed.bytes) : seed
         var publicKey = [UInt8](repeating: 0, count: 32)
         var secretKey = [UInt8](repeating: 0, count: 64)

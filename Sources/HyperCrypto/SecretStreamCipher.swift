@@ -14,6 +14,7 @@ public struct SecretStreamCipher: ~Copyable {
     /// a header of its own, so the header is drawn outside and the state made by `init_pull`.
     public init?(key: [UInt8], header: [UInt8]) {
         guard key.count == SecretStreamCipher.keyLength, header.count == SecretStreamCipher.headerLength else { return nil }
+        Sodium.initialise()
         state = .allocate(capacity: 1)
         _ = crypto_secretstream_xchacha20poly1305_init_pull(state, header, key)
     }
