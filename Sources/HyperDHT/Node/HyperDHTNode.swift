@@ -202,6 +202,7 @@ public final class HyperDHTNode {
 
     /// What is received from now on came in one buffer: see `UDXInstance.beginBurst`.
     public func beginBurst() { udx.beginBurst() }
+    /// The buffer is through.
     public func endBurst() { udx.endBurst() }
 
     /// One datagram of a batch, if it is a packet of a stream: what follows from it waits for `advance`, which ends the batch, so that a stream's bytes come
