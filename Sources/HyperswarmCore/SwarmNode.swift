@@ -194,8 +194,9 @@ public final class SwarmNode {
             if let operation = take(&closing) { machine.operationFinished(operation, now: now) }
             return
         case .firewall(let question) where question.server == server:
-            // SWARM-25.
-            return node.decide(question.id, accept: machine.acceptsHandshake(from: question.remotePublicKey, now: now))
+            // SWARM-25, and SWARM-30: the relay is chosen anew for each handshake, since our NAT may have turned out to be random.
+            let accept = machine.acceptsHandshake(from: question.remotePublicKey, now: now)
+            return node.decide(question.id, accept: accept, relayThrough: accept ? machine.relay(forced: false).map { [$0] } : nil)
         case .connection(let id, let connection, let info) where id == server:
             if let existing = machine.connection(for: info.remotePublicKey), let known = connectionIDs[existing],
                 let traffic = node.traffic(of: known)

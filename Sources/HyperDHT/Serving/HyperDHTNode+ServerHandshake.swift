@@ -72,13 +72,16 @@ extension HyperDHTNode {
     }
 
     /// Answers a `firewall` question. A hook that throws refuses. HDHT-44.
-    public func decide(_ question: QuestionID, accept: Bool) {
+    ///
+    /// - Parameter relayThrough: relays to offer in this handshake alone; nil: those of the server's options.
+    public func decide(_ question: QuestionID, accept: Bool, relayThrough: [Bytes32]? = nil) {
         defer { settle() }
         guard let (id, number) = firewallQuestions.removeValue(forKey: question), let server = servers[id],
             let handshake = server.byNumber[number], case .asking(let state, let payload) = handshake.state,
             let remote = state.remoteStatic
         else { return }
         timers.cancel(&handshake.askTimer)
+        handshake.relays = relayThrough
         firewallDecided(server, handshake, state, payload, remote, accept)
     }
 
@@ -130,7 +133,7 @@ extension HyperDHTNode {
             handshake.streamID = try? udx.createStream(firewall: .ask, at: now)
             if let stream = handshake.streamID { streamOwners[stream] = .handshake(handshake) }
         }
-        let relays = server.options.relayThrough
+        let relays = handshake.relays ?? server.options.relayThrough
         let relay = relays.isEmpty ? nil : relays[Int(entropy.uniform(below: UInt64(relays.count), for: EntropyLabel(.relayChoice)))]
         if relay != nil { handshake.relayToken = Bytes32(entropy.bytes(32, for: EntropyLabel(.relayToken, handshake.number))) }
         var answer = NoisePayload(

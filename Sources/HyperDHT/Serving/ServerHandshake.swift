@@ -49,6 +49,8 @@ final class ServerHandshake {
     var prepunchTimer: NodeTimers<TimerPurpose>.ID?
     var clearTimer: NodeTimers<TimerPurpose>.ID?
     var punchTimer: NodeTimers<TimerPurpose>.ID?
+    /// Relays to offer in this handshake instead of the server's own.
+    var relays: [Bytes32]?
     var relayToken: Bytes32?
     /// The relay that we offered.
     var offeredRelay: Bytes32?
