@@ -25,7 +25,7 @@ enum DHTRules {
     private static func common(_ context: TraceContext, _ index: Int, _ to: Endpoint, _ report: inout TraceReport) {
         let number = context.number(index)
         let packet = context.packets[index].packet
-        let host = context.knowledge.publicAddress(of: packet.destination.address)
+        let host = context.publicAddress(of: packet.destination.address)
         // Behind a NAT the port that the sender knows is another one than the capture shows.
         let fits = to.address == host && (to.port == packet.destination.port || host != packet.destination.address)
         report.check("dht-rpc.to", fits, number, "dht-rpc.to", 4, "to is \(to), the packet goes to \(packet.destination)")
@@ -117,7 +117,7 @@ enum DHTRules {
         if context.endpoints.contains(Endpoint(source.address, port)) { return true }
         return context.knowledge.peers.contains { peer in
             peer.serverPort == port
-                && peer.host.map { $0 == source.address || $0 == context.knowledge.publicAddress(of: source.address) } ?? false
+                && peer.host.map { $0 == source.address || $0 == context.publicAddress(of: source.address) } ?? false
         }
     }
 
@@ -170,12 +170,23 @@ enum DHTRules {
             let gap = (context.packets[later].packet.timeNanoseconds - context.packets[earlier].packet.timeNanoseconds) / 1_000_000
             let delayed = exchange.isInternal && exchange.commandNumber == InternalCommand.delayedPing.rawValue
             report.check(
-                "dht-rpc.retries", delayed || (900...2500).contains(gap), context.number(later), "dht-rpc.tid", nil,
+                "dht-rpc.retries", delayed || gap >= 900 && (gap <= 2500 || isStalled(context, earlier, later)), context.number(later),
+                "dht-rpc.tid", nil,
                 "repeated after \(gap) ms")
         }
         report.check(
             "dht-rpc.retries", exchange.requests.count <= 6, context.number(exchange.request), "dht-rpc.tid", nil,
             "sent \(exchange.requests.count) times")
+    }
+
+    /// Whether the host sent nothing at all from when the repetition was due until a moment before it left: its process was held up.
+    private static func isStalled(_ context: TraceContext, _ earlier: Int, _ later: Int) -> Bool {
+        let due = context.packets[earlier].packet.timeNanoseconds + 1_100_000_000
+        let left = context.packets[later].packet.timeNanoseconds - 50_000_000
+        let source = context.packets[later].packet.source.address
+        return !context.packets[earlier...later].contains {
+            $0.packet.source.address == source && $0.packet.timeNanoseconds > due && $0.packet.timeNanoseconds < left
+        }
     }
 
     /// A living node answers what it understands.

@@ -27,6 +27,8 @@ struct TraceContext {
     let targets: Set<Bytes32>
     /// Integers in the recorded calls, by key.
     let integers: [String: Set<Int64>]
+    /// Public addresses that the packets alone tell.
+    let publicHosts: [IPAddress: IPAddress]
 
     /// Whether anything but packets is known: a key log, a manifest, recorded calls.
     var knowsPeers: Bool { bundle.keyLog != nil || !bundle.inputs.isEmpty || !knowledge.plainStreams.isEmpty }
@@ -92,6 +94,38 @@ struct TraceContext {
         }
         listedNodes = listed
         streamIDs = ids
+        publicHosts = TraceContext.publicHosts(dissection.packets, knowledge)
+    }
+
+    /// How the others see this host: as the manifest says, or as their messages tell it.
+    func publicAddress(of host: IPAddress) -> IPAddress { publicHosts[host] ?? knowledge.publicAddress(of: host) }
+
+    /// Hosts behind a NAT of which no manifest speaks: all others, at least two of them, name one and the same other address.
+    private static func publicHosts(_ packets: [DissectedPacket], _ knowledge: Knowledge) -> [IPAddress: IPAddress] {
+        struct Seen {
+            var hosts: [IPAddress: Set<IPAddress>] = [:]
+        }
+        var seen: [IPAddress: Seen] = [:]
+        for packet in packets {
+            let to: Endpoint
+            switch packet.message {
+            case .request(let request): to = request.to
+            case .response(let response): to = response.to
+            default: continue
+            }
+            let host = packet.packet.destination.address
+            guard AddressClass.isPrivate(host), knowledge.publicAddresses[host] == nil, packet.packet.source.address != host else { continue }
+            seen[host, default: Seen()].hosts[to.address, default: []].insert(packet.packet.source.address)
+        }
+        var result: [IPAddress: IPAddress] = [:]
+        for (host, seen) in seen {
+            // One damaged packet is no evidence: nearly all who speak to the host agree.
+            guard let best = seen.hosts.max(by: { ($0.value.count, $1.key) < ($1.value.count, $0.key) }), best.key != host,
+                best.value.count >= 2, seen.hosts.allSatisfy({ $0.key == best.key || $0.value.count * 4 <= best.value.count })
+            else { continue }
+            result[host] = best.key
+        }
+        return result
     }
 
     /// The exchange's request message.

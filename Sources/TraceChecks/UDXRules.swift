@@ -337,11 +337,12 @@ enum UDXRules {
             guard end - time > 30_000_000 else { continue }
             let seq = packet.header.seq
             let isHeartbeat = packet.header.type.contains(.heartbeat)
-            // Packets stand in order of time: only those of the next 30 ms matter.
+            // Packets stand in order of time: those of the next 30 ms matter, or of the first moment at which the receiver sends again.
             while next < reverse.packets.count, reverse.packets[next] < index { next += 1 }
             var answered = false
+            let awake = next < reverse.packets.count ? context.packets[reverse.packets[next]].packet.timeNanoseconds - time : 0
             for other in reverse.packets[next...] {
-                guard context.packets[other].packet.timeNanoseconds - time <= 30_000_000 else { break }
+                guard context.packets[other].packet.timeNanoseconds - time <= max(30_000_000, awake + 5_000_000) else { break }
                 guard let answer = message(context, other) else { continue }
                 if isHeartbeat || answer.header.ack.isAfter(seq)
                     || answer.sacks.contains(where: { !$0.start.isAfter(seq) && $0.end.isAfter(seq) })

@@ -1,5 +1,6 @@
 import CompactEncoding
 import DHTRPC
+import HyperCrypto
 import HyperDHT
 import SansIO
 
@@ -8,15 +9,41 @@ struct NodeDifferences {
     static let empty = "an empty value: the reference sets the value flag with length 0, which a sender should not (dht-rpc.md section 1)"
     static let record = "HDHT-15b: the reference goes on with the first record of a key announced again, ours has the later one"
 
-    private let view: NodeView
+    static let rotation = "linked: token secrets turn with a timer of the recorded process, which may be a turn before or behind ours"
 
-    init(_ view: NodeView) { self.view = view }
+    private let view: NodeView
+    /// Secrets that issue, in the order of their turns.
+    private let secrets: [Bytes32]
+
+    init(_ view: NodeView, _ tokenSecrets: [Bytes32]?) {
+        self.view = view
+        guard let first = tokenSecrets, first.count == 2 else {
+            secrets = []
+            return
+        }
+        var chain = first
+        for _ in 0..<16 { chain.append(Blake2b.hash256(chain[chain.count - 2].bytes)) }
+        secrets = Array(chain.dropFirst())
+    }
+
+    /// Two tokens for the same host, of secrets that follow each other.
+    private func areNeighbours(_ a: Bytes32, _ b: Bytes32, _ host: IPAddress) -> Bool {
+        func turn(_ token: Bytes32) -> Int? { secrets.firstIndex { RoundTripTokens.token(for: host, secret: $0) == token } }
+        guard let one = turn(a), let other = turn(b) else { return false }
+        return abs(one - other) == 1
+    }
 
     /// Which allowance makes the two the same; nil: none does.
     func allowance(_ ours: [UInt8], _ theirs: [UInt8], before number: Int) -> String? {
         if let mine = try? Request(decoding: ours), var request = try? Request(decoding: theirs), request.value == [], mine.value == nil {
             request.value = nil
             return request.encoded == ours ? NodeDifferences.empty : nil
+        }
+        if let mine = try? Response(decoding: ours), var response = try? Response(decoding: theirs), let own = mine.token,
+            let recorded = response.token, own != recorded
+        {
+            response.token = own
+            return response.encoded == ours && areNeighbours(own, recorded, mine.to.address) ? NodeDifferences.rotation : nil
         }
         if let mine = try? Response(decoding: ours), var response = try? Response(decoding: theirs), let value = mine.value,
             let recorded = response.value, isLaterRecord(value, recorded, before: number)

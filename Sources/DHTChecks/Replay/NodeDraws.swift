@@ -38,14 +38,7 @@ struct NodeDraws {
     }
 
     func inject(into entropy: SeededEntropy) {
-        for entry in bundle.keyLog?.entries ?? [] {
-            // Drawn at the first use: the first line of this node.
-            guard case .tokenSecrets(let record) = entry.record, record.port == view.serverPort,
-                IPAddress(record.host) == view.host || IPAddress(record.host) == view.peer.host
-            else { continue }
-            for secret in record.secrets { entropy.inject(secret.bytes, for: .tokenSecret) }
-            break
-        }
+        for secret in tokenSecrets ?? [] { entropy.inject(secret.bytes, for: .tokenSecret) }
         for record in ephemerals { entropy.inject(Array(record.ephemeralSecretKey.prefix(32)), for: .noiseEphemeral) }
         for id in streamIDs {
             var writer = Writer()
@@ -61,6 +54,17 @@ struct NodeDraws {
         for unit in refreshTargets { entropy.inject(NodeDraws.word(unit), for: .refreshTarget) }
         for unit in recordChoices { entropy.inject(NodeDraws.word(unit), for: .recordChoice) }
         for port in punchPorts { entropy.inject(NodeDraws.word(Double(port - 1000) / 64_536 + 0.000_001), for: .punchPort) }
+    }
+
+    /// The first line of this node: secrets are drawn at the first use.
+    var tokenSecrets: [Bytes32]? {
+        for entry in bundle.keyLog?.entries ?? [] {
+            guard case .tokenSecrets(let record) = entry.record, record.port == view.serverPort,
+                IPAddress(record.host) == view.host || IPAddress(record.host) == view.peer.host
+            else { continue }
+            return record.secrets
+        }
+        return nil
     }
 
     /// Eight bytes from which a uniform choice comes out as `unit` would have made it.

@@ -18,6 +18,7 @@ final class NodeReplay {
     /// the next; where answers wait on both sockets in one turn, those on the client socket (which a firewalled node asks from, and which
     /// was ready first) all come before.
     static let turn = Interval.milliseconds(2)
+    static let stallRule = "times: more than 20 ms in which nothing at all left the recorded node's host do not count"
     /// Between probes: of a random search, before its second cycle, and of consistent NATs.
     static let sleeps: [Interval] = [.milliseconds(20), .milliseconds(100), .milliseconds(1000)]
     static let paceRule = "linked: sleeps between probes are as long as the recorded ones, each at most 100 ms longer than asked for"
@@ -291,6 +292,22 @@ final class NodeReplay {
         keepsPace = true
         return min(recorded, instant)
     }
+
+    /// Time within the span during which the recorded host sent nothing for more than 20 ms on end.
+    func stalled(from start: Instant, to end: Instant) -> Interval {
+        var total = Interval.zero
+        var last = start
+        for packet in view.packets where packet.source.address == view.host && packet.time > start {
+            let next = min(packet.time, end)
+            if next - last > .milliseconds(20) { total = total + (next - last) }
+            last = next
+            if packet.time >= end { break }
+        }
+        return total
+    }
+
+    /// The first two token secrets that the recorded node drew.
+    var tokenSecrets: [Bytes32]? { NodeDraws(bundle, view).tokenSecrets }
 
     /// Ports that this node spoke from, as far as ours did the same.
     var claimedPorts: Set<UInt16> { Set(ports.values) }

@@ -164,6 +164,8 @@ extension TraceDissector {
             }
         case .mutableGet: nested(MutableGetRequest.self, index, range, .hyperDHT, name)
         case .immutablePut:
+            // A request that was refused for its token may hold anything.
+            if isRefused(index) { break }
             checkImmutable(Array(result.packets[index].packet.payload[range]), request.target, index, range, "dht-rpc.value")
         case .plugin: nested(PluginMessage.self, index, range, .hyperDHT, name)
         default: break
@@ -239,6 +241,13 @@ extension TraceDissector {
                 .signature, index, "hyperdht.signature", result.packets[index].units.last?.field("signature")?.range.lowerBound,
                 "the signature does not verify over seq and value")
         }
+    }
+
+    private func isRefused(_ index: Int) -> Bool {
+        guard let exchange = result.exchanges.first(where: { $0.requests.contains(index) }), let answer = exchange.response,
+            case .response(let response) = result.packets[answer].message
+        else { return false }
+        return response.error == ErrorCode.invalidToken
     }
 
     private func checkImmutable(_ value: [UInt8], _ target: Bytes32?, _ index: Int, _ range: Range<Int>, _ field: String) {
