@@ -114,7 +114,9 @@ struct TraceContext {
             default: continue
             }
             let host = packet.packet.destination.address
-            guard AddressClass.isPrivate(host), knowledge.publicAddresses[host] == nil, packet.packet.source.address != host else { continue }
+            guard AddressClass.isPrivate(host), knowledge.publicAddresses[host] == nil, packet.packet.source.address != host else {
+                continue
+            }
             seen[host, default: Seen()].hosts[to.address, default: []].insert(packet.packet.source.address)
         }
         var result: [IPAddress: IPAddress] = [:]

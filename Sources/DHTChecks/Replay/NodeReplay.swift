@@ -18,6 +18,8 @@ final class NodeReplay {
     /// the next; where answers wait on both sockets in one turn, those on the client socket (which a firewalled node asks from, and which
     /// was ready first) all come before.
     static let turn = Interval.milliseconds(2)
+    /// A recording in which a request lay unread for longer can't be replayed.
+    static let longestDelay = Interval.milliseconds(400)
     static let stallRule = "times: more than 20 ms in which nothing at all left the recorded node's host do not count"
     /// Between probes: of a random search, before its second cycle, and of consistent NATs.
     static let sleeps: [Interval] = [.milliseconds(20), .milliseconds(100), .milliseconds(1000)]
@@ -134,9 +136,8 @@ final class NodeReplay {
         for packet in view.packets where packet.destination.address == view.host && !places.contains(packet.destination) {
             places.append(packet.destination)
         }
-        let keys = Set([view.peer.publicKey].compactMap { $0 }.map { Blake2b.hash256($0.bytes) })
         for place in places where view.isOwn(place) || !foreignPorts.contains(place.port) {
-            for (packet, time) in ReadTimes.of(place, view.packets, keys: keys) {
+            for (packet, time) in ReadTimes.of(place, view.packets, keys: view.keys) {
                 let isLate = view.startsFirewalled && place == view.server && packet.payload.first == MessageType.response.rawValue
                 result.append((isLate ? time + NodeReplay.turn : time, packet.number, .datagram(packet)))
             }

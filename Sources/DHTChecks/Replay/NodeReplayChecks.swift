@@ -52,6 +52,12 @@ public enum NodeReplayChecks {
         guard !views.isEmpty, views.allSatisfy({ starts[$0.peer.name] != nil }) else {
             return exam.notRun("the draws with which its nodes began are not in \(bundle.name)/inputs.jsonl")
         }
+        let delay = views.map { ReadTimes.longestDelay([$0.server, $0.client], $0.packets, keys: $0.keys) }.max() ?? .zero
+        if delay > NodeReplay.longestDelay {
+            return exam.notRun(
+                "its process was held up: a request lay unread for \(delay.milliseconds) ms, so nothing tells what its timers did meanwhile"
+            )
+        }
         let dissection = Dissection(bundle)
         var allowed: Set<String> = []
         for view in views {

@@ -1,5 +1,6 @@
 import CompactEncoding
 import DHTRPC
+import HyperCrypto
 import HyperDHT
 import PacketCapture
 import SansIO
@@ -87,6 +88,8 @@ struct NodeView {
     }
 
     var isBehindNAT: Bool { host != peer.host }
+    /// Targets of its own server.
+    var keys: Set<Bytes32> { Set([peer.publicKey].compactMap { $0 }.map { Blake2b.hash256($0.bytes) }) }
     var server: Endpoint { Endpoint(host, serverPort) }
     var client: Endpoint { Endpoint(host, clientPort) }
 

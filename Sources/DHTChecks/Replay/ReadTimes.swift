@@ -32,6 +32,15 @@ enum ReadTimes {
         return result
     }
 
+    /// The longest time that a request lay unread, as its answer shows.
+    static func longestDelay(_ places: [Endpoint], _ packets: [CapturedPacket], keys: Set<Bytes32>) -> Interval {
+        var longest = Interval.zero
+        for place in places {
+            for (packet, time) in of(place, packets, keys: keys) { longest = max(longest, time - packet.time) }
+        }
+        return longest
+    }
+
     private static func answers(_ packet: CapturedPacket, _ request: Request, _ original: CapturedPacket) -> Bool {
         guard packet.time < original.time + .seconds(1) else { return false }
         if let copy = try? Request(decoding: packet.payload) {
