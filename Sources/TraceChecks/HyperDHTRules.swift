@@ -17,6 +17,8 @@ enum HyperDHTRules {
             case .record(let record): self.record(context, index, record, announced, &report)
             case .lookup(let reply): lookup(context, index, reply, announced, &report)
             case .get(let get):
+                // Without recorded calls nothing tells what was asked for.
+                guard !context.bundle.inputs.isEmpty else { continue }
                 let seen = context.integers["seq"] ?? []
                 report.check(
                     "hyperdht.seq", get.seq == 0 || context.bundle.inputs.isEmpty || seen.contains(Int64(clamping: get.seq)),
@@ -241,7 +243,7 @@ enum HyperDHTRules {
         report.check(
             "hyperdht.announce", message.signature != nil && message.peer != nil, number, "hyperdht.flags",
             context.offset(index, "flags", layer: .hyperDHT), "an announce without record or signature")
-        if message.bump != 0 {
+        if message.bump != 0, !context.bundle.inputs.isEmpty {
             let now = context.packets[index].packet.timeNanoseconds / 1_000_000
             let asked = context.integers["bump"]?.contains(Int64(clamping: message.bump)) ?? false
             let target = context.exchangeOf[index].flatMap { context.dissection.exchanges[$0].target }

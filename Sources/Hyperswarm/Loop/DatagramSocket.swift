@@ -206,13 +206,14 @@ public final class DatagramSocket {
     /// How many datagrams of the queue, the first at `index`, may leave as segments of one message.
     private func segments(of queue: UnsafeBufferPointer<Transmit>, from index: Int) -> Int {
         let size = queue[index].payload.count
-        guard sendOffload, queue[index].dontFragment, size > 0, size <= 1472 else { return 1 }
+        // Only packets of streams come in trains that are worth it; a capture on this machine shows all others as they are.
+        guard sendOffload, queue[index].dontFragment, size <= 1472, queue[index].payload.first == 0xff else { return 1 }
         guard withoutOffload.isEmpty || !withoutOffload.contains(queue[index].destination.address) else { return 1 }
         var run = 1
         var bytes = size
         while index + run < queue.count, run < DatagramSocket.segmentLimit {
             let next = queue[index + run].payload.count
-            guard next > 0, next <= size, bytes + next <= DatagramSocket.segmentBytes, queue[index + run].dontFragment,
+            guard queue[index + run].payload.first == 0xff, next <= size, bytes + next <= DatagramSocket.segmentBytes, queue[index + run].dontFragment,
                 queue[index + run].timeToLive == queue[index].timeToLive, queue[index + run].destination == queue[index].destination
             else { break }
             bytes += next
