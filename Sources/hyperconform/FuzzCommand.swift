@@ -55,6 +55,7 @@ struct FuzzCommand: ParsableCommand {
             let begin = ContinuousClock.now
             let finding = FuzzReplay(target, inputs: inputs, executions: executions, seed: seed).run()
             let seconds = Double((ContinuousClock.now - begin) / .milliseconds(1)) / 1000
+            defer { fflush(nil) }
             if let finding {
                 isBroken = true
                 print("\(target.name): BROKEN: \(finding.promise)\n  --target \(target.name) --input \(Hex.encode(finding.input))")
