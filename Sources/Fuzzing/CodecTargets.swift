@@ -1,6 +1,9 @@
 import CompactEncoding
 import DHTRPC
+import BlindRelay
 import HyperDHT
+import Protomux
+import SecretStream
 import UDX
 
 /// One target a message type; the seeds are small hand-made messages of the specification's own examples.
@@ -36,6 +39,14 @@ public enum FuzzTargets {
         .codec(
             "hyperdht.holepunch-payload", HolepunchPayload.self,
             seeds: hex(["08000000c633640928a0", "36000201" + "01cb00710750c3\(key)\(key)"])),
+        .codec("hyperdht.mutable-get", MutableGetRequest.self, seeds: hex(["05", "fd0001", "ff0000000001000000"])),
+        .codec("udx.header", PacketHeader.self, seeds: hex(["ff01010044332211000040000700000003000000"])),
+        .codec("secret-stream.id-header", IDHeader.self, seeds: hex([key + String(repeating: "07", count: 24)])),
+        .codec("secret-stream.frame", EncryptedFrame.self, seeds: hex(["00" + key, "01" + String(repeating: "07", count: 16)])),
+        .codec("secret-stream.box", BoxEnvelope.self, seeds: hex([String(repeating: "07", count: 24), "0102030405060708" + key])),
+        .codec("protomux.message", MuxMessage.self, seeds: hex(muxSeeds)),
+        .codec("blind-relay.pair", Pair.self, seeds: hex(["01\(key)0500", "00\(key)fe0102030400", "fd0100\(key)fd000100"])),
+        .codec("blind-relay.unpair", Unpair.self, seeds: hex(["00\(key)", "fe01000000\(key)"])),
         .codec("hyperdht.noise-payload", NoisePayload.self, seeds: hex(noisePayloadSeeds)),
     ]
 
@@ -47,6 +58,10 @@ public enum FuzzTargets {
         "ff010400d4c3b2a10000400003000000080000000a0000000c0000000f00000010000000",
         "ff01010a44332211000040000c0000000300000000000000000000000000" + "4142",
         "ff010508443322110000400" + "00c000000030000000500000007000000" + "6869",
+    ]
+    private static let muxSeeds = [
+        "0001010b626c696e642d72656c617900", "00010101610105ff", "000201", "0003fd0001", "0500" + "68656c6c6f",
+        "0000" + "05" + "03016869" + "0006" + "0200ff" + "0000" + "020301", "000963",
     ]
     private static let requestSeeds = [
         "030434120a01010149c200", "03143612" + "0a01010149c20102" + "49c2", "030c37120a01010149c202\(key)",
