@@ -117,7 +117,10 @@ extension DHTRPCNode {
         let request = OutgoingRequest(
             number: bareNumber | UInt64(tid), tid: tid, to: destination,
             isPingNAT: options.isInternal && command == InternalCommand.pingNAT.rawValue, payload: writer.bytes, socket: socket,
-            timeout: options.timeout ?? config.attemptTimeout, retries: max(0, retries), options: options, created: now, purpose: purpose)
+            // Without a span between them, all attempts would leave at one instant.
+            timeout: max(options.timeout ?? config.attemptTimeout, .milliseconds(1)), retries: max(0, retries), options: options,
+            created: now,
+            purpose: purpose)
         requests[tid] = request
         statistics.requestsTotal += 1
         statistics.requestsActive += 1
