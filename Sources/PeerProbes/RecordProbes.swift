@@ -182,8 +182,8 @@ enum RecordProbes {
         },
         probe("own-record-kept", "HDHT-74", needs: ["listen"]) { it in
             let node = try it.dht.bootstrapper(seed: 7)
-            let key = it.key(7)
-            try it.dht.peer.request("listen", ["node": node.handle, "seed": .string(Hex.encode([UInt8](repeating: 7, count: 32)))])
+            let key = it.key(193)
+            try it.dht.peer.request("listen", ["node": node.handle, "seed": .string(Hex.encode([UInt8](repeating: 193, count: 32)))])
             let before = try it.expect("FIND_PEER", it.ask(node, .findPeer, target: key.target))
             let token = try it.token(node)
             let message = it.announcement(

@@ -124,12 +124,12 @@ private final class SwarmProbing {
     init(_ records: RecordProbing, swarm: JSONObject?) throws {
         self.records = records
         topic = records.topic
-        key = records.key(7)
+        key = records.key(193)
         let testers = try (0..<3).map { _ in try records.dht.context.tester() }
         self.testers = testers
         var arguments: JSONObject = [
             "bootstrap": .array(testers.map { .endpoint($0.endpoint) }), "port": 0,
-            "seed": .string(Hex.encode([UInt8](repeating: 7, count: 32))),
+            "seed": .string(Hex.encode([UInt8](repeating: 193, count: 32))),
         ]
         if let swarm {
             arguments.set("kind", "swarm")

@@ -61,6 +61,9 @@ public struct Mutation: Hashable, Sendable {
         #endif
     }
 
+    /// Plants this bug on every thread of the process for the rest of its life: a peer that lies, for tests of a harness.
+    public func plantEverywhere() { hyperconform_mutation_set_everywhere(code) }
+
     /// Runs `body` with this bug planted on the current thread, and takes it out again.
     public func plant<Result>(_ body: () throws -> Result) rethrows -> Result {
         let before = hyperconform_mutation_get()

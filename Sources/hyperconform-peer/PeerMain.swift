@@ -7,6 +7,14 @@ import StrictJSON
 struct PeerMain {
     static func main() async {
         signal(SIGPIPE, SIG_IGN)
+        // A negative control: the stack with one thing wrong on the wire, by a mutation's code. Only builds with mutation points can lie.
+        if let text = ProcessInfo.processInfo.environment["HYPERCONFORM_LIE"] {
+            guard let code = UInt32(text), Mutation.pointsExist else {
+                FileHandle.standardError.write(Data("HYPERCONFORM_LIE: a mutation's code, in a build with mutation points\n".utf8))
+                exit(2)
+            }
+            Mutation(code: code).plantEverywhere()
+        }
         let output = PeerOutput()
         let peer = Peer(output: output)
         if let path = ProcessInfo.processInfo.environment["HYPERSWARM_KEYLOGFILE"], !path.isEmpty { _ = try? peer.keyLog(path) }
