@@ -233,6 +233,8 @@ public final class DHTRPCNode {
         case .response:
             guard let response = try? Response(decoding: datagram) else { return statistics.drop(.undecodable) }
             received(response, from: source, on: socket)
+            // An answer makes room in the window: what waits for it need not wait for the next drain as well.
+            if hasWaiting { sendWaiting() }
         }
     }
 
