@@ -235,7 +235,11 @@ extension Protomux {
             // MUX-21b: whoever closed early must not be paired later; the reject frees its id.
             if Mutation.protomux(21, 2).isActive { return }
             rejectPending(id)
-            if let request = pending.request, openRequests.contains(request.number) { events.append(.withdrawn(request)) }
+            if let request = pending.request, openRequests.contains(request.number) {
+                events.append(.withdrawn(request))
+                // Nobody need answer it any more: other opens of its key must not wait for that.
+                finish(request)
+            }
         case .orphan(let localID):
             remote[Int(id - 1)] = .free
             if case .retired = local[Int(localID - 1)] { release(localID) }

@@ -159,7 +159,7 @@ public final class Protomux {
     public func reject(_ request: OpenRequest) { finish(request) }
 
     /// Once every request for a key is answered, what is still pending for it is rejected.
-    private func finish(_ request: OpenRequest) {
+    func finish(_ request: OpenRequest) {
         guard openRequests.remove(request.number) != nil else { return }
         let left = (outstanding[request.key] ?? 1) - 1
         outstanding[request.key] = left > 0 ? left : nil
