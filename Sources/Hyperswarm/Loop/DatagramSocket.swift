@@ -213,7 +213,8 @@ public final class DatagramSocket {
         var bytes = size
         while index + run < queue.count, run < DatagramSocket.segmentLimit {
             let next = queue[index + run].payload.count
-            guard queue[index + run].payload.first == 0xff, next <= size, bytes + next <= DatagramSocket.segmentBytes, queue[index + run].dontFragment,
+            guard queue[index + run].payload.first == 0xff, next <= size, bytes + next <= DatagramSocket.segmentBytes,
+                queue[index + run].dontFragment,
                 queue[index + run].timeToLive == queue[index].timeToLive, queue[index + run].destination == queue[index].destination
             else { break }
             bytes += next
