@@ -74,5 +74,5 @@ final class ChildProcess {
         return Usage(cpuSeconds: seconds(usage.ru_utime) + seconds(usage.ru_stime), peakKiB: Int(usage.ru_maxrss))
     }
 
-    func terminate() { kill(pid, SIGTERM) }
+    func terminate() { kill(pid, SIGKILL) }
 }

@@ -4,7 +4,8 @@
     import Darwin
 #endif
 
-/// The reference's own `udxperf` (libudx, examples), two processes on this machine. It counts bytes of whole UDX packets.
+/// The reference's own `udxperf` (libudx, examples), two processes on this machine. The rate is what its client says: bytes of whole UDX
+/// packets, repeated ones too.
 struct UDXPerf {
     let megabytesPerSecond: Double
     let clientCPUPerGiB: Double
@@ -16,10 +17,11 @@ struct UDXPerf {
         let server = try ChildProcess(path, [path, "-s", "-p", port])
         usleep(300_000)
         let client = try ChildProcess(path, [path, "-c", "127.0.0.1", "-p", port, "-t", "\(seconds)"])
-        while client.line() != nil {}
-        let clientUsage = client.finish()
         var rate: Double?
-        while let line = server.line() { rate = UDXPerf.rate(line) ?? rate }
+        while let line = client.line() { rate = UDXPerf.rate(line) ?? rate }
+        let clientUsage = client.finish()
+        // It does not always learn that the client has ended, and would then wait for ever.
+        server.terminate()
         let serverUsage = server.finish()
         guard let rate else { throw ChildProcess.Failure(description: "udxperf named no rate") }
         megabytesPerSecond = rate
