@@ -54,9 +54,9 @@ extension PacketHeader: CompactCodable {
         }
     }
 
-    /// Writes the 20 bytes to the front of `target`, which holds as many.
+    /// Writes the 20 bytes to the front of `target`; nothing if it is shorter.
     func store(into target: UnsafeMutableRawBufferPointer) {
-        precondition(target.count >= PacketHeader.size)
+        guard target.count >= PacketHeader.size else { return }
         let start = UInt32(PacketHeader.magic) | UInt32(PacketHeader.version) << 8 | UInt32(type.rawValue) << 16 | UInt32(dataOffset) << 24
         target.storeBytes(of: start.littleEndian, as: UInt32.self)
         target.storeBytes(of: streamID.rawValue.littleEndian, toByteOffset: 4, as: UInt32.self)
