@@ -46,8 +46,8 @@ struct ReplayScript {
     private(set) var inputs: [(time: Instant, input: Input)] = []
     let own: [Own]
     private(set) var rules: [String] = []
-    /// Datagrams between the two that never arrived.
-    let lostDatagrams: Int
+    /// The longest time in which the recorded process did nothing although something lay unread.
+    private(set) var delay: ReadDelay
 
     init(_ bundle: TraceBundle, role: String, _ exam: Examination) throws {
         let peers = bundle.manifest?.peers ?? []
@@ -59,37 +59,28 @@ struct ReplayScript {
         ownPlace = .loopback(ownPort)
         peerPlace = .loopback(peerPort)
 
-        var sent: [Own] = []
-        var incoming: [(time: Instant, bytes: [UInt8], packet: RawPacket)] = []
         let isLossy = bundle.manifest?.scenario == "udx-lossy"
-        let loses = isLossy && ownPort == 40_002
-        var towards = 0
-        var lost = 0
-        for captured in bundle.capture.packets {
-            guard captured.transport == .udp, let packet = RawPacket(captured.payload) else { continue }
-            if captured.destination.port == 40_002 && isLossy {
-                towards += 1
-                if towards % 20 == 4 {
-                    lost += 1
-                    if loses { continue }
-                }
-            }
-            if captured.source == ownPlace {
-                sent.append(Own(number: captured.number, time: captured.time, bytes: captured.payload, packet: packet))
-            } else if captured.destination == ownPlace {
-                incoming.append((captured.time, captured.payload, packet))
-            }
-        }
+        let (sent, incoming) = ReplayScript.traffic(bundle, ownPlace, isLossy: isLossy)
         self.own = sent
-        lostDatagrams = lost
-        if loses { rules.append(ReplayScript.lossRule) }
+        delay = ReadDelay(bundle.capture, from: ownPlace.address)
+        if isLossy && ownPort == 40_002 { rules.append(ReplayScript.lossRule) }
         rules += [ReplayScript.readRule, ReplayScript.contentRule]
         if bundle.inputs.isEmpty {
             try addTesterCalls(bundle, role)
         } else {
             try addCalls(bundle, exam)
         }
-        addReads(incoming)
+        for read in ReplayScript.reads(incoming, own: sent) {
+            inputs.append((read.time, .read(read.datagram.bytes)))
+            if let answered = read.answered { delay.note(read.datagram.number, arrived: read.datagram.time, answered: answered) }
+        }
+        // Both ends in one process: what held up the one held up the other.
+        if ownPlace.address == peerPlace.address {
+            let (sent, incoming) = ReplayScript.traffic(bundle, peerPlace, isLossy: isLossy)
+            for read in ReplayScript.reads(incoming, own: sent) {
+                if let answered = read.answered { delay.note(read.datagram.number, arrived: read.datagram.time, answered: answered) }
+            }
+        }
         // Stable: what stands at one instant keeps its order, calls before reads.
         inputs = inputs.enumerated().sorted {
             ($0.element.time, $0.element.input.isCall ? 0 : 1, $0.offset) < ($1.element.time, $1.element.input.isCall ? 0 : 1, $1.offset)
@@ -201,14 +192,24 @@ struct ReplayScript {
 
     // MARK: Reads
 
-    private mutating func addReads(_ incoming: [(time: Instant, bytes: [UInt8], packet: RawPacket)]) {
+    private struct Read {
+        let datagram: Own
+        /// When it was read.
+        let time: Instant
+        /// When its ACK left, if it has one.
+        let answered: Instant?
+    }
+
+    private static func reads(_ incoming: [Own], own: [Own]) -> [Read] {
         var answers = own.filter { $0.packet.type & ~RawPacket.sack == 0 }[...]
         var last = Instant.zero
         let endSeq = own.first { $0.packet.has(RawPacket.end) }?.packet.seq
         var endAcknowledged = false
         var peerEnded = false
+        var result: [Read] = []
         for item in incoming {
             var time = max(item.time, last)
+            var answered: Instant?
             let completes = !endAcknowledged && endSeq.map { item.packet.ack == $0 &+ 1 } ?? false
             if completes { endAcknowledged = true }
             // One ACK for each of these; and one extra when our END was acknowledged before the peer ended.
@@ -216,11 +217,30 @@ struct ReplayScript {
                 if let answer = answers.first, answer.time >= item.time {
                     answers.removeFirst()
                     time = max(time, answer.time)
+                    answered = answer.time
                 }
             }
             if item.packet.has(RawPacket.end) { peerEnded = true }
             last = time
-            inputs.append((time, .read(item.bytes)))
+            result.append(Read(datagram: item, time: time, answered: answered))
         }
+        return result
+    }
+
+    /// What one side sent, and what of the other side's packets arrived.
+    private static func traffic(_ bundle: TraceBundle, _ place: Endpoint, isLossy: Bool) -> (sent: [Own], incoming: [Own]) {
+        var sent: [Own] = []
+        var incoming: [Own] = []
+        var towards = 0
+        for captured in bundle.capture.packets {
+            guard captured.transport == .udp, let packet = RawPacket(captured.payload) else { continue }
+            if isLossy, captured.destination.port == 40_002 {
+                towards += 1
+                if towards % 20 == 4, place.port == 40_002 { continue }
+            }
+            let item = Own(number: captured.number, time: captured.time, bytes: captured.payload, packet: packet)
+            if captured.source == place { sent.append(item) } else if captured.destination == place { incoming.append(item) }
+        }
+        return (sent, incoming)
     }
 }
