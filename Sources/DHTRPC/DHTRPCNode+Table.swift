@@ -8,7 +8,7 @@ extension DHTRPCNode {
 
     /// Puts a node in the table without contacting it.
     public func addNode(_ endpoint: Endpoint) {
-        guard mayContact(endpoint) else { return }
+        guard !isDestroyed, mayContact(endpoint) else { return }
         insert(TableNode(endpoint: endpoint))
     }
 
