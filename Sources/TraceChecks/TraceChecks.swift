@@ -45,6 +45,18 @@ public enum TraceChecks {
         TraceCheck.recording("udx.trace-window-probe", ["UDX-30"], "udx.window-probe"),
         TraceCheck.recording("udx.trace-sacked-repeats", ["UDX-48"], "udx.sacked-repeat"),
         TraceCheck.recording("udx.trace-end", ["UDX-54"], "udx.end"),
+        TraceCheck.recording("udx.trace-duplicates", ["UDX-16"], "udx.duplicate"),
+        TraceCheck.recording("udx.trace-causes", ["UDX-21", "UDX-57"], "udx.cause"),
+        TraceCheck.recording("udx.trace-reopened-window", ["UDX-31"], "udx.window-open"),
+        TraceCheck.recording("udx.trace-timeouts", ["UDX-45"], "udx.timeout"),
+        TraceCheck.recording("udx.trace-repairs", ["UDX-47"], "udx.repair"),
+        TraceCheck.recording("udx.trace-written", ["UDX-55"], "udx.written"),
+        TraceCheck.recording("udx.trace-closed", ["UDX-58"], "udx.closed"),
+        TraceCheck.recording("udx.trace-end-acknowledged", ["UDX-60"], "udx.end-acknowledged", "udx.settled"),
+        TraceCheck.recording("udx.trace-reset", ["UDX-62"], "udx.reset"),
+        TraceCheck.recording("udx.trace-beginning", ["UDX-65"], "udx.beginning"),
+        TraceCheck.recording("udx.trace-messages", ["UDX-69", "UDX-70"], "udx.message"),
+        TraceCheck.recording("udx.trace-keepalive", ["UDX-71"], "udx.keepalive"),
         TraceCheck.recording("udx.trace-relay", ["UDX-74", "RELAY-6"], "udx.relay"),
         TraceCheck.check("udx.trace-retransmissions", ["UDX-44"], .recording) { _, audit in
             TraceCheck.Outcome(

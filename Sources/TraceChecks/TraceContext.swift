@@ -39,6 +39,12 @@ struct TraceContext {
     /// Whether the recording lists random draws: only then every random value has a name.
     let hasRecordedDraws: Bool
 
+    /// When each socket sent.
+    let sendings: SendingClock
+
+    /// Recorded writes and messages, by the id that they went to.
+    let streamCalls: [UInt32: StreamCalls]
+
     var packets: [DissectedPacket] { dissection.packets }
 
     init(_ bundle: TraceBundle, capture: Capture? = nil) {
@@ -64,6 +70,8 @@ struct TraceContext {
         }
         self.exchangeOf = exchangeOf
         let packets = dissection.packets
+        sendings = SendingClock(packets)
+        streamCalls = background.streamCalls
         hasLoss =
             dissection.flows.contains { $0.retransmissions > 0 }
             || dissection.exchanges.contains { exchange in
@@ -150,9 +158,11 @@ struct TraceBackground {
     let endpoints: Set<Endpoint>
     let targets: Set<Bytes32>
     let integers: [String: Set<Int64>]
+    let streamCalls: [UInt32: StreamCalls]
 
     init(_ bundle: TraceBundle) {
         self.bundle = bundle
+        streamCalls = StreamCalls.gather(bundle)
         knowledge = Knowledge(bundle)
         integers = TraceBackground.integers(bundle)
         var endpoints: Set<Endpoint> = []

@@ -18,50 +18,16 @@ extension UDXRules {
         }
     }
 
-    /// DATA, END and HEARTBEAT are answered; the first data does not wait for a window; at most ten packets go out before the first answer.
-    static func conversation(_ context: TraceContext, _ flow: UDXFlow, _ reverse: UDXFlow, _ report: inout TraceReport) {
-        guard !isRelayed(context, flow), flow.destroyed == nil, reverse.destroyed == nil else { return }
-        let isLossy = flow.retransmissions > 0
-        let end = context.packets.last?.packet.timeNanoseconds ?? 0
+    /// The first data does not wait for a window; at most ten packets go out before the first answer.
+    static func firstBurst(_ context: TraceContext, _ flow: UDXFlow, _ reverse: UDXFlow, _ report: inout TraceReport) {
+        guard flow.destroyed == nil, reverse.destroyed == nil, !flow.packets.isEmpty, !flow.beganEarlier else { return }
         var unanswered: Set<UInt32> = []
-        var next = 0
-        for index in flow.packets {
-            guard let packet = message(context, index) else { continue }
-            if reverse.packets.first.map({ index < $0 }) ?? true, packet.header.type.contains(.data) {
-                unanswered.insert(packet.header.seq.rawValue)
-            }
-            let wantsAnswer = !packet.header.type.isDisjoint(with: [.data, .end, .heartbeat])
-            guard wantsAnswer, !isLossy else { continue }
-            let time = context.packets[index].packet.timeNanoseconds
-            guard end - time > 30_000_000 else { continue }
-            let seq = packet.header.seq
-            let isHeartbeat = packet.header.type.contains(.heartbeat)
-            // Packets stand in order of time: those of the next 30 ms matter, or of the first moment at which the receiver sends again.
-            while next < reverse.packets.count, reverse.packets[next] < index { next += 1 }
-            var answered = false
-            let awake = next < reverse.packets.count ? context.packets[reverse.packets[next]].packet.timeNanoseconds - time : 0
-            for other in reverse.packets[next...] {
-                guard context.packets[other].packet.timeNanoseconds - time <= max(30_000_000, awake + 5_000_000) else { break }
-                guard let answer = message(context, other) else { continue }
-                if isHeartbeat || answer.header.ack.isAfter(seq)
-                    || answer.sacks.contains(where: { !$0.start.isAfter(seq) && $0.end.isAfter(seq) })
-                {
-                    answered = true
-                    break
-                }
-            }
-            // A receiver that is not yet connected answers once it is: then the sender had to repeat.
-            let isEarly = reverse.packets.first.map { $0 > index && context.packets[$0].packet.timeNanoseconds - time > 30_000_000 } ?? true
-            report.check(
-                isHeartbeat ? "udx.heartbeat" : "udx.answer", answered || isEarly || wakesWithAnswer(context, index, reverse, seq),
-                context.number(index), "udx.seq", 12,
-                "no acknowledgement came within 30 ms")
+        for index in flow.packets where reverse.packets.first.map({ index < $0 }) ?? true {
+            if let packet = message(context, index), packet.header.type.contains(.data) { unanswered.insert(packet.header.seq.rawValue) }
         }
-        if !flow.packets.isEmpty, !flow.beganEarlier {
-            report.check(
-                "udx.first-burst", unanswered.count <= 11, context.number(flow.packets[0]), "udx.seq", nil,
-                "\(unanswered.count) packets before the first answer")
-        }
+        report.check(
+            "udx.first-burst", unanswered.count <= 11, context.number(flow.packets[0]), "udx.seq", nil,
+            "\(unanswered.count) packets before the first answer")
     }
 
     /// While the other side's window is closed nothing new is sent, but for one packet that was under way or probes.

@@ -16,14 +16,29 @@ enum UDXRules {
             windows(context, flow, &report)
             ends(context, flow, &report)
             if let reverse = flow.reverse, reverse > number || context.dissection.flows[reverse].reverse == number {
-                conversation(context, flow, context.dissection.flows[reverse], &report)
-                if !isRelayed(context, flow) {
-                    closedWindow(context, flow, context.dissection.flows[reverse], &report)
-                    sackedRepeats(context, flow, context.dissection.flows[reverse], &report)
-                }
+                if !isRelayed(context, flow) { direct(context, flow, context.dissection.flows[reverse], &report) }
             }
+            beginnings(context, flow, flow.reverse.map { context.dissection.flows[$0] }, &report)
+            recordedCalls(context, flow, &report)
         }
         relays(context, &report)
+    }
+
+    /// What both directions of a stream that no relay passes on say of each other.
+    private static func direct(_ context: TraceContext, _ flow: UDXFlow, _ reverse: UDXFlow, _ report: inout TraceReport) {
+        answers(context, flow, reverse, &report)
+        firstBurst(context, flow, reverse, &report)
+        causes(context, flow, reverse, &report)
+        duplicates(context, flow, reverse, &report)
+        settled(context, flow, reverse, &report)
+        timeouts(context, flow, reverse, &report)
+        repairs(context, flow, reverse, &report)
+        endings(context, flow, reverse, &report)
+        destroyed(context, flow, reverse, &report)
+        reopenings(context, flow, reverse, &report)
+        heartbeats(context, flow, reverse, &report)
+        closedWindow(context, flow, reverse, &report)
+        sackedRepeats(context, flow, reverse, &report)
     }
 
     static func message(_ context: TraceContext, _ index: Int) -> Packet? {
