@@ -73,8 +73,10 @@ extension Stream {
     }
 
     /// The peer's end is reported once its END is contiguous and acknowledged. UDX-53. When both directions are done the stream closes.
+    ///
+    /// An END whose turn it is but that is not there (it came too early to be held) has not ended anything: its bytes are still to come.
     func reportEndIfComplete() {
-        if let end = remoteEnd, !hasReportedEnd, !end.isAfter(nextExpected) { reportEnd() }
+        if let end = remoteEnd, !hasReportedEnd, end.isBefore(nextExpected) { reportEnd() }
         /// UDX-58.
         if hasEnded && hasReportedEnd { close(.finished) }
     }

@@ -51,6 +51,19 @@ enum DifferentialChecks {
             exam.equal("answers", bench.takePackets().map(\.ack), [1, 1])
             exam.equal("events", bench.takeEvents(), [.data(Bench.own, [1]), .end(Bench.own)])
         },
+        Check("udx.end-too-far-to-hold", ["UDX-53", "UDX-40"], .machine) { exam in
+            // An END that is dropped since nothing so far ahead is held ends nothing when its turn comes: its bytes are still to come.
+            var limits = UDXLimits()
+            limits.reorderingSpan = 4
+            let bench = try Bench(exam, limits: limits)
+            bench.peer(RawPacket.data | RawPacket.end, seq: 6, body: [6])
+            for seq in 0..<6 as Range<UInt32> { bench.peer(RawPacket.data, seq: seq, body: [UInt8(seq)]) }
+            exam.equal("answers", bench.takePackets().map(\.ack), [0, 1, 2, 3, 4, 5, 6])
+            exam.equal("events before it", bench.takeEvents(), (0..<6).map { .data(Bench.own, [$0]) })
+            bench.peer(RawPacket.data | RawPacket.end, seq: 6, body: [6])
+            exam.equal("answer to END", bench.expectOne("END")?.ack, 7)
+            exam.equal("its byte, then the end", bench.takeEvents(), [.data(Bench.own, [6]), .end(Bench.own)])
+        },
         Check("udx.window-after-timeout", ["UDX-51"], .machine) { exam in
             // A timeout alone takes nothing off the congestion window.
             let bench = try Bench(exam)
