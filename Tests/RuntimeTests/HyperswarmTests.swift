@@ -277,3 +277,42 @@ private actor Counter {
     #expect(Endpoint("name:80") == nil && Endpoint("127.0.0.1") == nil && Endpoint("::1:80") == nil)
     #expect(throws: StreamFailure.self) { try HyperswarmOptions(bootstrap: ["nonsense"]) }
 }
+
+@Test(.timeLimit(.minutes(1))) func aNodeThatIsGoneAnswersAtOnceAlthoughItsLoopLives() async throws {
+    let loop = try EventLoop()
+    var options = HyperDHTOptions.bootstrapper(.loopback(0))
+    options.port = 0
+    let gone = try await HyperDHT(options, loop: loop)
+    await gone.destroy()
+    await #expect(throws: (any Error).self) { _ = try await gone.ping(.loopback(1)) }
+    await #expect(throws: EventLoopEnded.self) { _ = try await gone.info() }
+    await #expect(throws: EventLoopEnded.self) { _ = try await gone.createServer() }
+    await #expect(throws: EventLoopEnded.self) { try await gone.suspend() }
+    await gone.destroy()
+    await loop.stop()
+}
+
+@Test(.timeLimit(.minutes(1))) func aSwarmTakesLeaveHoweverOftenItIsAskedTo() async throws {
+    try await onNetwork { network in
+        let topic = Blake2b.hash256([6])
+        let looker = try await node(network, 2)
+        let leaving = try await swarm(network, 1)
+        try await leaving.join(topic, client: false)
+        #expect(try await leaving.flush())
+        // Crossing changes of life come to an end, each of them.
+        async let asleep: Void = leaving.suspend()
+        async let awake: Void = leaving.resume()
+        _ = try await (asleep, awake)
+        try await leaving.resume()
+        #expect(try await leaving.flush())
+        var found = 0
+        for try await _ in looker.peers(of: topic) { found += 1 }
+        #expect(found == 1)
+        async let once: Void = leaving.destroy()
+        async let twice: Void = leaving.destroy()
+        _ = await (once, twice)
+        for try await _ in looker.peers(of: topic) { found += 1 }
+        #expect(found == 1)
+        await looker.destroy(force: true)
+    }
+}

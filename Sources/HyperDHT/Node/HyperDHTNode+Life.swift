@@ -37,9 +37,9 @@ extension HyperDHTNode {
         }
     }
 
-    /// Ends the node. Unless forced, servers take back their announces first. Ends with `.closed`.
+    /// Ends the node. Unless forced, servers take back their announces first; force also cuts that short. Ends with `.closed`.
     public func destroy(force: Bool = false) {
-        guard life != .closing, life != .destroyed else { return }
+        guard life != .destroyed, force || life != .closing else { return }
         let wasSuspended = life == .suspended
         life = .closing
         for server in serversInOrder {

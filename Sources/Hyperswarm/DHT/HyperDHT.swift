@@ -308,7 +308,7 @@ public final class HyperDHT: Sendable {
         let promise = Promise<Bool>()
         let driver = self.driver
         try await driver.command { node in
-            if node.isSuspended { return promise.fulfil(true) }
+            if node.isSuspended, driver.suspensions.isEmpty { return promise.fulfil(true) }
             driver.suspensions.append(promise)
             node.suspend()
         }

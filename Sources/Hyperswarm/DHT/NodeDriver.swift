@@ -23,6 +23,8 @@ final class NodeDriver: LoopDriver, DatagramReceiver, @unchecked Sendable {
     let swarm: SwarmNode?
     private var sockets: SocketSet?
     private(set) var isDirty = true
+    /// Nothing drives the machine any more: whatever were begun now would never end.
+    private var isOver = false
     private let options: DatagramOptions
     private let bindHost: IPAddress
     let loggers: Loggers
@@ -38,12 +40,15 @@ final class NodeDriver: LoopDriver, DatagramReceiver, @unchecked Sendable {
     private var operations: [OperationID: PendingOperation] = [:]
     private var servers: [ServerID: HyperDHTServer] = [:]
     var connections: [ConnectionID: PeerConnection] = [:]
-    private var observers: [Mailbox<NodeChange>] = []
+    private var observers: [Observer] = []
     /// What the swarm's owner wants to know.
     var swarmEvent: ((SwarmEvent) -> Void)?
     private var nextSocket: UInt32 = 1
     private var flushToken: UInt64 = 0
     private var flushes: [UInt64: (connection: ConnectionID, promise: Promise<Bool>)] = [:]
+
+    /// Lives as long as somebody can still take from it.
+    private struct Observer { weak var mailbox: Mailbox<NodeChange>? }
 
     struct PendingOperation {
         var replies: [QueryReply] = []
@@ -81,6 +86,7 @@ final class NodeDriver: LoopDriver, DatagramReceiver, @unchecked Sendable {
     /// Runs a command on the loop with the machine's time set.
     func command<Result: Sendable>(_ body: @escaping @Sendable (HyperDHTNode) throws -> Result) async throws -> Result {
         try await loop.perform {
+            guard !self.isOver else { throw EventLoopEnded() }
             self.isDirty = true
             self.node.advance(to: self.loop.now)
             return try body(self.node)
@@ -90,6 +96,7 @@ final class NodeDriver: LoopDriver, DatagramReceiver, @unchecked Sendable {
     /// As `command`, without waiting.
     func post(_ body: @escaping @Sendable (HyperDHTNode) -> Void) {
         loop.submit {
+            guard !self.isOver else { return }
             self.isDirty = true
             self.node.advance(to: self.loop.now)
             body(self.node)
@@ -104,6 +111,7 @@ final class NodeDriver: LoopDriver, DatagramReceiver, @unchecked Sendable {
         let started = Promise<OperationID>()
         // Nobody waits for the start: the end is all that is awaited.
         let accepted = loop.submit {
+            guard !self.isOver else { return promise.fulfil(([], .failed(.nodeDestroyed))) }
             self.isDirty = true
             self.node.advance(to: self.loop.now)
             let id = begin(self.node)
@@ -139,7 +147,10 @@ final class NodeDriver: LoopDriver, DatagramReceiver, @unchecked Sendable {
 
     func register(_ server: HyperDHTServer) { servers[server.id] = server }
 
-    func observe(_ observer: Mailbox<NodeChange>) { observers.append(observer) }
+    func observe(_ observer: Mailbox<NodeChange>) {
+        observers.removeAll { $0.mailbox == nil }
+        observers.append(Observer(mailbox: observer))
+    }
 
     var socketCounters: DatagramCounters { sockets?.counters ?? DatagramCounters() }
     func local(_ socket: SocketID?) -> Endpoint? { socket.flatMap { sockets?.local($0) } }
@@ -245,8 +256,10 @@ final class NodeDriver: LoopDriver, DatagramReceiver, @unchecked Sendable {
             for promise in suspensions { promise.fulfil(true) }
             suspensions = []
         case .resumed:
-            for promise in resumptions { promise.fulfil(true) }
+            // Who waits for a suspension waits in vain: it was called off.
+            for promise in resumptions + suspensions { promise.fulfil(true) }
             resumptions = []
+            suspensions = []
         case .networkUpdate(let health): tell(.network(isOnline: health.isOnline, isDegraded: health.isDegraded))
         case .natUpdate(let host, let port): tell(.address(host, port))
         case .closed: finish()
@@ -322,7 +335,7 @@ final class NodeDriver: LoopDriver, DatagramReceiver, @unchecked Sendable {
 
     private func tell(_ change: NodeChange) {
         loggers.dht.debug("node changed", metadata: ["change": "\(change)"])
-        for observer in observers { observer.yield(change) }
+        for observer in observers { observer.mailbox?.yield(change) }
     }
 
     private func finish() {
@@ -349,9 +362,10 @@ final class NodeDriver: LoopDriver, DatagramReceiver, @unchecked Sendable {
     }
 
     func loopEnded() {
+        isOver = true
         finish()
         sockets?.closeAll()
-        for observer in observers { observer.finish() }
+        for observer in observers { observer.mailbox?.finish() }
         observers = []
     }
 }

@@ -157,6 +157,8 @@ public final class EventLoop: @unchecked Sendable {
         handlers = [:]
         let (commands, waiters) = shared.withLock { shared -> ([@Sendable () -> Void], [@Sendable () -> Void]) in
             shared.hasEnded = true
+            // The system gives the name of this thread to another one.
+            shared.thread = nil
             return (shared.commands, shared.waiters)
         }
         for command in commands { command() }

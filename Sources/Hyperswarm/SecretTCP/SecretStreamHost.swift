@@ -23,6 +23,7 @@ public final class SecretStreamHost: LoopDriver, @unchecked Sendable {
     private var connections: [ObjectIdentifier: SecretStreamConnection] = [:]
     private var order: [SecretStreamConnection] = []
     private var listeners: [ObjectIdentifier: TCPListener] = [:]
+    private var isOver = false
 
     public init() throws {
         loop = try EventLoop()
@@ -35,6 +36,7 @@ public final class SecretStreamHost: LoopDriver, @unchecked Sendable {
         accept: @escaping @Sendable (SecretStreamConnection) -> Void
     ) async throws -> SecretStreamListener {
         try await loop.perform {
+            guard !self.isOver else { throw EventLoopEnded() }
             let listener = try TCPListener(address, loop: self.loop) { socket in
                 accept(self.add(socket, isInitiator: false, keyPair, nil, options))
             }
@@ -53,6 +55,7 @@ public final class SecretStreamHost: LoopDriver, @unchecked Sendable {
         to address: Endpoint, keyPair: KeyPair, remotePublicKey: Bytes32? = nil, options: SecretStreamOptions = SecretStreamOptions()
     ) async throws -> SecretStreamConnection {
         try await loop.perform {
+            guard !self.isOver else { throw EventLoopEnded() }
             let socket = try TCPSocket(to: address, loop: self.loop)
             return self.add(socket, isInitiator: true, keyPair, remotePublicKey, options)
         }
@@ -78,6 +81,7 @@ public final class SecretStreamHost: LoopDriver, @unchecked Sendable {
     func turn(now: Instant) -> Instant { order.reduce(.distantFuture) { min($0, $1.advance(to: now)) } }
 
     func loopEnded() {
+        isOver = true
         for listener in listeners.values { listener.stop() }
         listeners = [:]
         for connection in order { connection.loopEnded() }

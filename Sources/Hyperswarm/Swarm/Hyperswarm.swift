@@ -36,8 +36,8 @@ public final class Hyperswarm: Sendable {
         /// Flushes that ended before anybody waited.
         var flushed: [UInt64: Bool] = [:]
         var left: [Bytes32: [Promise<Bool>]] = [:]
-        var suspended: [Promise<Bool>] = []
-        var resumed: [Promise<Bool>] = []
+        /// For the end of a suspension or resumption.
+        var changed: [Promise<Bool>] = []
         var destroyed: [Promise<Bool>] = []
     }
 
@@ -199,25 +199,26 @@ public final class Hyperswarm: Sendable {
     // MARK: Life
 
     /// Unannounces, closes every connection, and goes silent.
-    public func suspend() async throws {
-        let promise = Promise<Bool>()
-        try await swarm { swarm in
-            guard !swarm.machine.isSuspended else { return promise.fulfil(true) }
-            self.waiters.withLock { $0.suspended.append(promise) }
-            swarm.command { machine, now in machine.suspend(now: now) }
-        }
-        _ = try await promise.value()
-    }
+    public func suspend() async throws { while try await !isSettled(suspended: true) {} }
 
     /// Comes back after `suspend`: announces and looks up again.
-    public func resume() async throws {
+    public func resume() async throws { while try await !isSettled(suspended: false) {} }
+
+    /// One step towards being suspended, or not: waits for a change that is under way, or makes it. True when nothing is left to do.
+    private func isSettled(suspended: Bool) async throws -> Bool {
         let promise = Promise<Bool>()
-        try await swarm { swarm in
-            guard swarm.machine.isSuspended else { return promise.fulfil(true) }
-            self.waiters.withLock { $0.resumed.append(promise) }
-            swarm.command { machine, now in machine.resume(now: now) }
+        let isDone = try await swarm { swarm -> Bool in
+            let isChanging = swarm.machine.isChanging
+            if !isChanging, swarm.machine.isSuspended == suspended { return true }
+            self.waiters.withLock { $0.changed.append(promise) }
+            if !isChanging {
+                swarm.command { machine, now in if suspended { machine.suspend(now: now) } else { machine.resume(now: now) } }
+            }
+            return false
         }
-        _ = try await promise.value()
+        if isDone { return true }
+        // False: the swarm is destroyed.
+        return try await !promise.value()
     }
 
     /// Runs as a service: returns when the calling task is cancelled or the swarm is destroyed, after it has left its topics in good order. In a
@@ -234,9 +235,11 @@ public final class Hyperswarm: Sendable {
             let promise = Promise<Bool>()
             do {
                 try await self.swarm { swarm in
-                    guard !swarm.machine.isDestroyed else { return promise.fulfil(true) }
+                    let isUnderWay = swarm.machine.isDestroyed
+                    // Who takes leave is waited for, however often that is asked; unless forced.
+                    if isUnderWay, force { return promise.fulfil(true) }
                     self.waiters.withLock { $0.destroyed.append(promise) }
-                    swarm.command { machine, now in machine.destroy(force: force, now: now) }
+                    if !isUnderWay { swarm.command { machine, now in machine.destroy(force: force, now: now) } }
                 }
                 _ = try await promise.value()
             } catch {
@@ -252,8 +255,7 @@ public final class Hyperswarm: Sendable {
         happened.finish()
         let waiting = waiters.withLock { waiters in
             defer { waiters = Waiters() }
-            return Array(waiters.flushes.values) + waiters.left.values.flatMap { $0 } + waiters.suspended + waiters.resumed
-                + waiters.destroyed
+            return Array(waiters.flushes.values) + waiters.left.values.flatMap { $0 } + waiters.changed + waiters.destroyed
         }
         for promise in waiting { promise.fulfil(false) }
     }
@@ -277,8 +279,7 @@ public final class Hyperswarm: Sendable {
         case .banned(let key, let byFirewall):
             driver.loggers.swarm.debug("banned", metadata: ["peer": "\(key)", "byFirewall": "\(byFirewall)"])
         case .left(let topic): for promise in waiters.withLock({ $0.left.removeValue(forKey: topic) ?? [] }) { promise.fulfil(true) }
-        case .suspended: for promise in waiters.withLock({ exchange(&$0.suspended) }) { promise.fulfil(true) }
-        case .resumed: for promise in waiters.withLock({ exchange(&$0.resumed) }) { promise.fulfil(true) }
+        case .suspended, .resumed: for promise in waiters.withLock({ exchange(&$0.changed) }) { promise.fulfil(true) }
         case .destroyed: for promise in waiters.withLock({ exchange(&$0.destroyed) }) { promise.fulfil(true) }
         default: break
         }

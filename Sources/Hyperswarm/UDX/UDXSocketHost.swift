@@ -22,6 +22,7 @@ public struct ForeignDatagram: Hashable, Sendable {
 public final class UDXSocketHost: LoopDriver, DatagramReceiver, @unchecked Sendable {
     private let loop: EventLoop
     private let instance: UDXInstance
+    /// nil before the loop turns, and when it has ended.
     private var sockets: SocketSet?
     private var streams: [StreamID: UDXStream] = [:]
     private var nextSocket: UInt32 = 1
@@ -66,6 +67,7 @@ public final class UDXSocketHost: LoopDriver, DatagramReceiver, @unchecked Senda
         id: StreamID? = nil, initialSequence: SequenceNumber = .zero, remoteSequence: SequenceNumber = .zero, firewall: FirewallRule = .none
     ) async throws -> UDXStream {
         try await loop.perform {
+            guard self.sockets != nil else { throw EventLoopEnded() }
             let chosen = try self.instance.createStream(
                 id: id, initialSequence: initialSequence, remoteSequence: remoteSequence, firewall: firewall, at: self.loop.now)
             let stream = UDXStream(id: chosen, host: self)
@@ -200,6 +202,7 @@ public final class UDXSocketHost: LoopDriver, DatagramReceiver, @unchecked Senda
         for promise in flushes.values { promise.fulfil(false) }
         for promise in changes.values { promise.fulfil(false) }
         sockets?.closeAll()
+        sockets = nil
         strangers.finish()
     }
 }
