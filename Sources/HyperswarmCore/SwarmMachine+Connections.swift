@@ -143,6 +143,13 @@ extension SwarmMachine {
             effects.append(.destroyConnection(id, isDestroyed ? .destroyed : .suspended))
             return id
         }
+        // Its handshake was let in before the firewall changed.
+        if firewallHasChanged, options.firewall.refuses(key) {
+            connection.isDestroyed = true
+            connections[id] = connection
+            effects.append(.destroyConnection(id, .refused))
+            return id
+        }
         // SWARM-13b: the limit on peers is for those that we dial.
         if Mutation.hyperswarm(13, 2).isActive, connectionByKey.count >= options.maxPeers {
             connection.isDestroyed = true

@@ -44,6 +44,7 @@ extension SwarmMachine {
     public func setFirewall(_ firewall: SwarmFirewall, now: Instant) {
         self.now = max(self.now, now)
         options.firewall = firewall
+        firewallHasChanged = true
         for info in Array(peers.values) where info.isBannedByFirewall && !firewall.refuses(info.publicKey) { unban(info.publicKey) }
         disconnect { firewall.refuses($0) }
     }
@@ -67,7 +68,11 @@ extension SwarmMachine {
 
     private func setBanned(_ key: Bytes32, byFirewall: Bool) {
         var info = peers[key] ?? PeerInfo(key)
-        guard !info.isBanned else { return }
+        guard !info.isBanned else {
+            // Whom the application bans itself stays banned, whatever the firewall says later.
+            if !byFirewall { peers[key]?.isBannedByFirewall = false }
+            return
+        }
         info.isBanned = true
         info.isBannedByFirewall = byFirewall
         peers[key] = info

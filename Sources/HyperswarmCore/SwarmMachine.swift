@@ -38,6 +38,8 @@ public final class SwarmMachine {
     enum Listening { case no, pending(SwarmOperationID), yes }
     enum Life { case running, suspending, suspended, resuming, destroying, destroyed }
     var listening = Listening.no
+    /// Handshakes may be under way that another firewall let in.
+    var firewallHasChanged = false
     var life = Life.running
     /// How far a change of life has come: parts first, then the node (on resume: the node first, then the server).
     enum Stage { case closing, node }
@@ -110,6 +112,8 @@ public final class SwarmMachine {
     // MARK: What may be asked
 
     public var isSuspended: Bool { life == .suspended || life == .suspending || life == .resuming }
+    /// Whether `suspended` or `resumed` is still to come.
+    public var isChanging: Bool { life == .suspending || life == .resuming }
     public var isDestroyed: Bool { life == .destroyed || life == .destroying }
     public var isListening: Bool { if case .yes = listening { true } else { false } }
     /// Topics with at least one session, oldest first.

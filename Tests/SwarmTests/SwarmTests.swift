@@ -1,4 +1,7 @@
+import CompactEncoding
 import Conformance
+import HyperswarmCore
+import SansIO
 import SwarmChecks
 import Testing
 
@@ -22,4 +25,21 @@ private let corpus = Corpus.find() ?? Corpus(root: ".")
         return exam.verdict.isFailed
     }
     #expect(killed, "no check of \(mutant.requirement) notices: \(mutant.bug)")
+}
+
+@Test func aChangedFirewallForgetsNoBanOfTheApplicationAndLetsInNobodyOnTheWay() throws {
+    let (banned, late) = (Bytes32(bigEndianWords: (1, 0, 0, 0)), Bytes32(bigEndianWords: (2, 0, 0, 0)))
+    var options = SwarmOptions()
+    options.firewall = .deny([banned])
+    let now = Instant.zero
+    let machine = SwarmMachine(publicKey: .zero, options: options, entropy: SeededEntropy(seed: 1), now: now)
+    #expect(!machine.acceptsHandshake(from: banned, now: now))
+    machine.ban(banned, now: now)
+    #expect(machine.acceptsHandshake(from: late, now: now))
+    machine.setFirewall(.deny([late]), now: now)
+    #expect(machine.peers[banned]?.isBanned == true)
+    // Its handshake was accepted before: the connection comes, and goes.
+    let id = machine.incoming(from: late, now: now)
+    #expect(machine.takeEffects().contains(.destroyConnection(id, .refused)))
+    #expect(machine.openConnections.isEmpty)
 }
