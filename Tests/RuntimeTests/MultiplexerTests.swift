@@ -8,6 +8,7 @@ private struct Pipe: DuplexStream {
     let incoming: AsyncStream<[UInt8]>
     let outgoing: AsyncStream<[UInt8]>.Continuation
     let pulled = Counter()
+    private let closing = AsyncStream<Never>.makeStream()
 
     static func pair() -> (Pipe, Pipe) {
         let (a, toA) = AsyncStream<[UInt8]>.makeStream()
@@ -25,9 +26,15 @@ private struct Pipe: DuplexStream {
     func flush() async throws {}
     func send(_ message: [UInt8]) async throws { throw StreamClosed() }
     var messages: Arrivals<[UInt8]> { .none }
-    func destroy() { outgoing.finish() }
+    func destroy() {
+        outgoing.finish()
+        closing.continuation.finish()
+    }
     var hasRemoteEnded: Bool { false }
-    func closed() async throws -> StreamFailure? { nil }
+    func closed() async throws -> StreamFailure? {
+        for await _ in closing.stream {}
+        return nil
+    }
 
     struct Iterator: AsyncIteratorProtocol {
         var base: AsyncStream<[UInt8]>.Iterator
@@ -68,4 +75,21 @@ private actor Counter {
     try sender.opened[1].sendNow([9])
     var idle = reader.opened[1].messages.makeAsyncIterator()
     #expect(await idle.next()?.payload == [9])
+}
+
+@Test(.timeLimit(.minutes(1))) func theEndOfAConnectionIsNoticedWhileNobodyTakes() async throws {
+    let (one, two) = Pipe.pair()
+    let bulk = ChannelOptions(ChannelKey("bulk"), messageCount: 1)
+    let sender = try Multiplexer(one, opening: [(bulk, handshake: [])])
+    let reader = try Multiplexer(two, opening: [(bulk, handshake: [])])
+    _ = try await sender.opened[0].opened()
+    for _ in 0..<100 { try sender.opened[0].sendNow([UInt8](repeating: 1, count: 65_536)) }
+    while await two.pulled.count < 60 { await Task.yield() }
+    one.destroy()
+    two.destroy()
+    #expect(try await reader.opened[0].closed())
+    // What had arrived may still be taken.
+    var count = 0
+    for await _ in reader.opened[0].messages { count += 1 }
+    #expect(count == 100)
 }

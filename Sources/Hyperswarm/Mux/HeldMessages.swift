@@ -2,6 +2,7 @@
 final class HeldMessages: Sendable {
     private struct State: Awaitable {
         var bytes = 0
+        var isOver = false
         var waiting = WaitList<Void>()
     }
 
@@ -12,10 +13,19 @@ final class HeldMessages: Sendable {
 
     init(limit: Int) { self.limit = limit }
 
-    /// Returns when less than the limit is held.
+    /// Returns when less than the limit is held, or the connection is over: then no more can come than has.
     func room() async throws {
-        guard state.withLock({ $0.bytes > limit }) else { return }
-        try await state.wait { [limit] state in state.bytes > limit ? nil : .success(()) }
+        guard state.withLock({ $0.bytes > limit && !$0.isOver }) else { return }
+        try await state.wait { [limit] state in state.bytes > limit && !state.isOver ? nil : .success(()) }
+    }
+
+    /// The connection is over.
+    func end() {
+        let waiters = state.withLock { state in
+            state.isOver = true
+            return state.waiting.takeAll()
+        }
+        for waiter in waiters { waiter.resume() }
     }
 
     private func change(_ difference: Int) {

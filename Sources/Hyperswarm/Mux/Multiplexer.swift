@@ -17,6 +17,8 @@ public final class Multiplexer: @unchecked Sendable {
         let machine = Protomux()
         var channels: [ChannelHandle: MuxChannel] = [:]
         var isPaused = false
+        /// The stream is closed.
+        var isOver = false
     }
 
     private let state = Locked(State())
@@ -97,21 +99,37 @@ public final class Multiplexer: @unchecked Sendable {
     public private(set) var opened: [MuxChannel] = []
 
     private func read(_ stream: some DuplexStream) async {
+        // While reading is held back nobody would notice that the stream has broken.
+        let watch = Task {
+            _ = try? await stream.closed()
+            held.end()
+            state.withLock { $0.isOver = true }
+            unpause()
+        }
+        defer { watch.cancel() }
         do {
             for try await message in stream {
                 observe?(message)
                 try perform { $0.receive(message) }
                 try await held.room()
-                while state.withLock({ $0.isPaused }) {
+                while state.withLock({ $0.isPaused && !$0.isOver }) {
                     let promise = Promise<Bool>()
                     resumed.withLock { $0.append(promise) }
-                    if state.withLock({ $0.isPaused }) { _ = try await promise.value() }
+                    if state.withLock({ $0.isPaused && !$0.isOver }) { _ = try await promise.value() }
                 }
             }
             try perform { $0.receiveEnd() }
         } catch { try? perform { $0.carrierClosed() } }
         requested.finish()
         turnedAway.finish()
+    }
+
+    private func unpause() {
+        let waiting = resumed.withLock { list in
+            defer { list = [] }
+            return list
+        }
+        for promise in waiting { promise.fulfil(true) }
     }
 
     /// Runs the machine and carries out what it wants, in order.
@@ -131,10 +149,7 @@ public final class Multiplexer: @unchecked Sendable {
                 case .pause: state.isPaused = true
                 case .resume:
                     state.isPaused = false
-                    for promise in resumed.withLock({ list in
-                        defer { list = [] }
-                        return list
-                    }) { promise.fulfil(true) }
+                    unpause()
                 case .end:
                     let end = endStream
                     Task { try? await end() }
@@ -151,16 +166,18 @@ public final class Multiplexer: @unchecked Sendable {
                     } else {
                         logger.debug("capability refused", metadata: ["protocol": "\(channel.key.protocolName)"])
                         state.channels[handle] = nil
-                        channel.didClose(false)
+                        channel.didClose(false, isRefused: true)
                         state.machine.close(handle)
                     }
                 case .message(let handle, let type, let payload):
                     state.channels[handle]?.didReceive(MuxChannel.Message(type: type, payload: payload))
-                case .closed(let handle, let byRemote): state.channels.removeValue(forKey: handle)?.didClose(byRemote)
+                case .closed(let handle, let byRemote):
+                    // What ends with the connection was not refused.
+                    state.channels.removeValue(forKey: handle)?.didClose(byRemote, isRefused: byRemote && !state.machine.isEnded)
                 case .requested(let request): requested.yield(request)
                 case .withdrawn: break
                 case .ended:
-                    for channel in state.channels.values { channel.didClose(true) }
+                    for channel in state.channels.values { channel.didClose(true, isRefused: false) }
                     state.channels = [:]
                 }
             }

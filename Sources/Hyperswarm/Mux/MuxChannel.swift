@@ -26,6 +26,7 @@ public final class MuxChannel: Sendable {
     private let held: HeldMessages.Share
     private let expected: Bytes32?
     private let opening = Promise<[UInt8]?>()
+    private let isRefused = Locked(false)
     private let closing = Promise<Bool>()
 
     init(handle: ChannelHandle, key: ChannelKey, mux: Multiplexer, expected: Bytes32?, held: HeldMessages) {
@@ -38,12 +39,13 @@ public final class MuxChannel: Sendable {
         received = Mailbox { share.give($0.payload.count) }
     }
 
-    /// Waits for the other side; its handshake, or nil if the channel closed before. Of a guarded channel: throws `CAPABILITY_REFUSED` unless the other side
-    /// has proven that it knows the secret.
+    /// Waits for the other side; its handshake, or nil if the channel closed before. Of a guarded channel: returns only once the other side has proven that it
+    /// knows the secret, and throws `CAPABILITY_REFUSED` if it has not, or `StreamClosed` if the connection ended before.
     public func opened() async throws -> [UInt8]? {
         let handshake = try await opening.value()
-        if expected != nil, handshake == nil { throw Capability.refused }
-        return handshake
+        guard expected != nil, handshake == nil else { return handshake }
+        if isRefused.withLock({ $0 }) { throw Capability.refused }
+        throw StreamClosed()
     }
 
     /// Waits for the end: whether the other side closed or refused it.
@@ -77,7 +79,8 @@ public final class MuxChannel: Sendable {
         received.yield(message)
     }
 
-    func didClose(_ byRemote: Bool) {
+    func didClose(_ byRemote: Bool, isRefused refused: Bool) {
+        isRefused.withLock { $0 = refused }
         opening.fulfil(nil)
         closing.fulfil(byRemote)
         held.close()
