@@ -18,7 +18,7 @@ public struct DatagramOptions: Hashable, Sendable {
     public var offload = true
     /// Datagrams that may wait for a full kernel buffer; further ones are dropped and counted.
     public var queueLimit = 8192
-    /// Datagrams that one system call sends or receives, 64 at most.
+    /// Datagrams that one system call sends or receives, 1 to 64.
     public var batch = 64
 
     public init() {}
@@ -271,7 +271,7 @@ public final class DatagramSocket {
         burst: (Bool) -> Void = { _ in }, _ body: (_ bytes: [UInt8], _ range: Range<Int>, _ source: Endpoint) -> Void
     ) -> Int {
         let slot = receiveOffload ? 65_536 : DatagramSocket.receiveSlot
-        let count = min(DatagramArena.slots, options.batch, DatagramArena.receiveSize / slot)
+        let count = max(1, min(DatagramArena.slots, options.batch, DatagramArena.receiveSize / slot))
         var dropped = UInt32(truncatingIfNeeded: counters.kernelDrops)
         counters.systemCalls += 1
         let received = arena.received.withUnsafeMutableBufferPointer { bytes in
