@@ -76,7 +76,10 @@ public final class PeerProcess: @unchecked Sendable {
         close(pipes[0][0])
         close(pipes[1][1])
         close(pipes[2][1])
-        guard status == 0 else { throw fail("\(program) can't be started: \(String(cString: strerror(status)))") }
+        guard status == 0 else {
+            for descriptor in [pipes[0][1], pipes[1][0], pipes[2][0]] { close(descriptor) }
+            throw fail("\(program) can't be started: \(String(cString: strerror(status)))")
+        }
         self.process = process
         input = pipes[0][1]
         read(pipes[1][0]) { [weak self] in
@@ -277,8 +280,9 @@ public final class PeerProcess: @unchecked Sendable {
     public func stop() -> Bool {
         close(input)
         var status: Int32 = 0
-        for _ in 0..<600 {
-            if waitpid(process, &status, WNOHANG) == process { return status == 0 }
+        for _ in 0..<500 {
+            let ended = waitpid(process, &status, WNOHANG)
+            if ended != 0 { return ended == process && status == 0 }
             usleep(10_000)
         }
         Foundation.kill(process, SIGKILL)

@@ -39,6 +39,10 @@ struct FuzzCommand: ParsableCommand {
 
     func run() throws {
         var isBroken = false
+        if input == nil, !list, !FileManager.default.fileExists(atPath: corpus) {
+            FileHandle.standardError.write(
+                Data("no corpus at \(corpus): run this in a checkout, or name it with --corpus; going on without\n".utf8))
+        }
         for target in FuzzCommand.chosen(targets) {
             if list {
                 print(target.name)

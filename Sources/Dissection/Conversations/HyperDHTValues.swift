@@ -28,7 +28,7 @@ extension TraceDissector {
             case .request(let request):
                 checkID(request.id, index)
                 checkRequestToken(request, index, exchangeOf[index])
-                readRequestValue(request, index)
+                readRequestValue(request, index, exchangeOf[index].map { result.exchanges[$0] })
             case .response(let response):
                 checkID(response.id, index)
                 checkResponseToken(response, index)
@@ -135,7 +135,7 @@ extension TraceDissector {
         }
     }
 
-    private func readRequestValue(_ request: Request, _ index: Int) {
+    private func readRequestValue(_ request: Request, _ index: Int, _ exchange: Exchange?) {
         guard let range = range(of: "value", index), request.value != nil else { return }
         if request.isInternal {
             let command = request.command
@@ -165,7 +165,7 @@ extension TraceDissector {
         case .mutableGet: nested(MutableGetRequest.self, index, range, .hyperDHT, name)
         case .immutablePut:
             // A request that was refused for its token may hold anything.
-            if isRefused(index) { break }
+            if isRefused(exchange) { break }
             checkImmutable(Array(result.packets[index].packet.payload[range]), request.target, index, range, "dht-rpc.value")
         case .plugin: nested(PluginMessage.self, index, range, .hyperDHT, name)
         default: break
@@ -243,9 +243,8 @@ extension TraceDissector {
         }
     }
 
-    private func isRefused(_ index: Int) -> Bool {
-        guard let exchange = result.exchanges.first(where: { $0.requests.contains(index) }), let answer = exchange.response,
-            case .response(let response) = result.packets[answer].message
+    private func isRefused(_ exchange: Exchange?) -> Bool {
+        guard let answer = exchange?.response, case .response(let response) = result.packets[answer].message
         else { return false }
         return response.error == ErrorCode.invalidToken
     }
