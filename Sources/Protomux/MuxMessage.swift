@@ -97,27 +97,41 @@ public enum MuxMessage: CompactCodable, Hashable, Sendable {
     case batch([MuxItem])
 
     public init(from reader: inout Reader) throws(DecodingFailure) {
-        guard !reader.isAtEnd else {
-            self = .empty
-            return
+        var items: [MuxItem] = []
+        switch try MuxMessage.read(
+            &reader,
+            {
+                items.append($0)
+                return true
+            })
+        {
+        case .empty: self = .empty
+        case .single: self = .single(items[0])
+        case .batch: self = .batch(items)
         }
+    }
+
+    /// What a message is, whatever its items are.
+    enum Form { case empty, single, batch }
+
+    /// Reads a message and hands over its items one by one, so that a batch of millions is never held as a whole. Stops once `take` returns false.
+    @discardableResult
+    static func read(_ reader: inout Reader, _ take: (MuxItem) -> Bool) throws(DecodingFailure) -> Form {
+        guard !reader.isAtEnd else { return .empty }
         let channel = try reader.uint("channel")
         // MUX-12: a type must follow.
-        if reader.isAtEnd, Mutation.protomux(12).isActive {
-            self = .empty
-            return
-        }
+        if reader.isAtEnd, Mutation.protomux(12).isActive { return .empty }
         let type = try reader.uint("type")
         guard channel == 0, type == 0 else {
-            self = .single(try MuxItem(channel: channel, type: type, from: &reader))
-            return
+            _ = take(try MuxItem(channel: channel, type: type, from: &reader))
+            return .single
         }
-        self = .batch(try MuxMessage.items(from: &reader))
+        try readBatch(&reader, take)
+        return .batch
     }
 
     /// Items with their lengths; a length of 0 switches to another channel. Batches do not nest. MUX-13, MUX-14.
-    private static func items(from reader: inout Reader) throws(DecodingFailure) -> [MuxItem] {
-        var items: [MuxItem] = []
+    private static func readBatch(_ reader: inout Reader, _ take: (MuxItem) -> Bool) throws(DecodingFailure) {
         var channel = try reader.uint("channel")
         while !reader.isAtEnd {
             let range: Range<Int>
@@ -132,9 +146,8 @@ public enum MuxMessage: CompactCodable, Hashable, Sendable {
             }
             var inner = reader.nested(range)
             let type = try inner.uint("type")
-            items.append(try MuxItem(channel: channel, type: type, from: &inner))
+            guard take(try MuxItem(channel: channel, type: type, from: &inner)) else { return }
         }
-        return items
     }
 
     public func encode(to writer: inout Writer) {

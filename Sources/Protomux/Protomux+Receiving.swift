@@ -5,19 +5,30 @@ extension Protomux {
     /// One whole message of the carrier.
     public func receive(_ bytes: [UInt8]) {
         guard !isEnded else { return }
-        let message: MuxMessage
-        do { message = try MuxMessage(decoding: bytes) } catch { return fail(ProtomuxError(.undecodable, "\(error)")) }
-        switch message {
-        case .empty: ignored.empty += 1
-        case .single(let item): receive(item)
-        case .batch(let items):
+        var reader = Reader(bytes)
+        // One item is held back: only then it shows whether others follow.
+        var held: MuxItem?
+        var count = 0
+        do {
+            let form = try MuxMessage.read(&reader) { item in
+                count += 1
+                if count > limits.batchItems { fail(ProtomuxError(.limitExceeded, "items of a batch")) }
+                // What several items make us answer goes back as a batch, as the reference does it.
+                if count == 2 { cork() }
+                if let before = held, !isEnded { receive(before) }
+                held = item
+                return !isEnded
+            }
+            if form == .empty { ignored.empty += 1 }
             // MUX-15b.
-            if items.count == 1, Mutation.protomux(15, 2).isActive { return }
-            // What a batch makes us answer goes back as a batch, as the reference does it.
-            if items.count > 1 { cork() }
-            for item in items where !isEnded { receive(item) }
-            if items.count > 1 { uncork() }
+            if form == .batch, count == 1, Mutation.protomux(15, 2).isActive { return }
+            if let held, !isEnded { receive(held) }
+        } catch {
+            // What comes before the damage was said as if it had come alone.
+            if let held, !isEnded { receive(held) }
+            fail(ProtomuxError(.undecodable, "\(error)"))
         }
+        if count > 1 { uncork() }
     }
 
     private func receive(_ item: MuxItem) {

@@ -15,6 +15,8 @@ public final class Protomux {
         public var messageSize = 16_777_198
         public var pendingOpens = 4096
         public var remoteChannels = 1 << 16
+        /// Items of one batch: 2^20. The reference ends its batches at 8 MiB, and puts nowhere near as many into one.
+        public var batchItems = 1 << 20
         /// Bytes of protocol name and id together.
         public var keyLength = 1 << 16
 

@@ -57,10 +57,13 @@ enum ProtomuxFlowChecks {
     }
 
     private static func overlongItem(_ exam: Examination) throws {
-        for text in ["0000 01 05 000171", "0000 01 02 0001 fdffff 0001", "0000 01 ffffffffffffff1f00 00"] {
+        // Items before the damage count, as if they had come alone.
+        for (text, before) in [
+            ("0000 01 05 000171", []), ("0000 01 02 0001 fdffff 0001", ["message 0 01"]), ("0000 01 ffffffffffffff1f00 00", []),
+        ] {
             let (mux, _) = try ProtomuxChecks.opened()
             mux.receive(hex(text))
-            exam.equal("\(text): events", mux.takeEvents().texts, ["closed by remote", "ended: undecodable"])
+            exam.equal("\(text): events", mux.takeEvents().texts, before + ["closed by remote", "ended: undecodable"])
         }
     }
 
@@ -184,7 +187,7 @@ enum ProtomuxFlowChecks {
         exam.require("the connection stays", !mux.isEnded)
     }
 
-    /// Our own bounds: pending opens above the limit are rejected, one channel above the limit ends the connection.
+    /// Our own bounds: pending opens above the limit are rejected; one channel, or one item of a batch, above the limit ends the connection.
     private static func limits(_ exam: Examination) throws {
         var limits = Protomux.Limits()
         limits.pendingOpens = 2
@@ -196,5 +199,12 @@ enum ProtomuxFlowChecks {
         exam.equal("rejected", mux.takeMessages(), [hex("0002 03"), hex("0002 04")])
         mux.receive(hex("0001 05 0474657374 0105 00"))
         exam.require("ended", mux.isEnded)
+        limits.batchItems = 3
+        let other = Protomux(limits: limits)
+        let item = "02 1000 "
+        other.receive(hex("0000 00 " + item + item + item))
+        exam.equal("as many items as a batch may have", other.ignored.unknownControl, 3)
+        other.receive(hex("0000 00 " + item + item + item + item))
+        exam.equal("one more", other.takeEvents().texts, ["ended: limitExceeded"])
     }
 }
