@@ -13,6 +13,7 @@ import Testing
         ("keylog.jsonl", "\"type\":\"holepunch\"", "\"type\":\"holepunched\"", "unknown line type"),
         ("inputs.jsonl", "\"kind\":\"draw\"", "\"kind\":\"drew\"", "unknown kind"),
         ("inputs.jsonl", "\"kind\":\"call\"", "\"kind\":\"call\",\"kind\":\"call\"", "twice"),
+        ("inputs.jsonl", "\"value\":0.", "\"value\":7.", "not including, 1"),
         ("events.jsonl", "\"who\"", "\"whom\"", "\"who\" is missing"),
     ]
 

@@ -49,7 +49,9 @@ public struct RecordedInput: Sendable {
             case "draw":
                 let draw: Draw
                 if let value = line.optional("value") {
-                    guard let number = value.double else { throw line.failure("\"value\" must be a number", at: "value") }
+                    guard let number = value.double, (0..<1).contains(number) else {
+                        throw line.failure("\"value\" must be a number from 0 up to, but not including, 1", at: "value")
+                    }
                     draw = .unit(number)
                 } else {
                     draw = .bytes(try line.bytes("bytes"))
