@@ -47,20 +47,23 @@ final class HostileNode {
     func receive(_ datagram: [UInt8], from source: Endpoint, after step: Interval) {
         now = now + step
         node.receive(datagram, from: source, on: HostileNode.server, now: now)
-        for transmit in drain() where isCounting {
-            if transmit.destination == source || transmit.destination.address != HostileNode.victim.address {
-                answers += 1
-            } else {
-                toOthers += 1
-            }
-            bytesOut += transmit.payload.count
-        }
+        takeTransmits().forEach(count)
     }
 
-    private func drain() -> [Transmit] {
+    private func takeTransmits() -> [Transmit] {
         _ = node.takeSocketRequests()
         _ = node.takeEvents()
         return node.takeTransmits()
+    }
+
+    private func count(_ transmit: Transmit) {
+        guard isCounting else { return }
+        bytesOut += transmit.payload.count
+        if isSource(transmit.destination) { answers += 1 } else { toOthers += 1 }
+    }
+
+    private func isSource(_ place: Endpoint) -> Bool {
+        if case .v4(let address) = place.address { address >> 24 == 0x2e && place.port == HostileNode.source(0).port } else { false }
     }
 
     func pass(_ interval: Interval) {
@@ -68,20 +71,21 @@ final class HostileNode {
         while node.nextWakeUp <= end {
             now = max(now, node.nextWakeUp)
             node.advance(to: now)
-            for transmit in drain() where isCounting {
-                answers += 1
-                bytesOut += transmit.payload.count
-            }
+            takeTransmits().forEach(count)
         }
         now = end
     }
 
-    /// What the node answers this request with, at once.
+    /// What the node answers this request with, at once. That answer alone is not counted.
     private func ask(_ request: Request, from source: Endpoint) -> Response? {
         node.receive(request.encoded, from: source, on: HostileNode.server, now: now)
         var found: Response?
-        for transmit in drain() where transmit.destination == source {
-            if let response = try? Response(decoding: transmit.payload), response.tid == request.tid { found = response }
+        for transmit in takeTransmits() {
+            if transmit.destination == source, let response = try? Response(decoding: transmit.payload), response.tid == request.tid {
+                found = response
+            } else {
+                count(transmit)
+            }
         }
         return found
     }
@@ -110,7 +114,7 @@ final class HostileNode {
         return bytes
     }
 
-    /// Tokens last for 7.5 s and more, an attack for one.
+    /// The token of this source, asked for once: tokens last for 7.5 s and more, an attack for one.
     private func token(_ source: Endpoint) -> Bytes32 {
         if let token = tokens[source.address] { return token }
         let request = Request(tid: 1, to: HostileNode.address, isInternal: false, command: HyperDHTCommand.lookup.rawValue, target: .zero)

@@ -7,7 +7,7 @@ import SansIO
 /// Peers that mean no good, against one persistent node with a server on it: what they make it send and hold, and whether others are still served.
 ///
 /// The node has its default limits and one record of its own, its server's route. Each attack starts with a fresh node, and sends what it has
-/// within one virtual second. Answers to a handshake are many: it opens a stream, which sends its first packet again until it gives up.
+/// within about one virtual second. Answers to a handshake are many: it opens a stream, which sends its first packet again until it gives up.
 public struct HostileScenario {
     /// What an attack came to.
     public struct Outcome {
@@ -15,10 +15,12 @@ public struct HostileScenario {
         public var sources = 0
         public var datagrams = 0
         public var bytesIn = 0
+        /// Datagrams to the sources of the attack.
         public var answers = 0
-        public var bytesOut = 0
-        /// Datagrams to somebody who had asked nothing.
+        /// Datagrams to somebody who had said nothing.
         public var toOthers = 0
+        /// Bytes of both.
+        public var bytesOut = 0
         /// Why the rest was dropped.
         public var drops: [(reason: String, count: Int)] = []
         public var tableNodes = 0
@@ -29,8 +31,8 @@ public struct HostileScenario {
         public var memory = 0
         /// Of ten honest questions during and right after the attack.
         public var othersServed = 0
-        /// A bound that did not hold, in words.
-        public var broken: String?
+        /// Bounds that did not hold, in words.
+        public var broken: [String] = []
     }
 
     private let seed: UInt64
@@ -38,111 +40,111 @@ public struct HostileScenario {
     /// Bytes that are resident now.
     private let resident: () -> Int
 
-    /// `factor` multiplies the number of datagrams; 10 is what the command sends.
+    /// `factor` multiplies the number of datagrams; 10 is what the command sends, and the least is 1.
     public init(seed: UInt64, factor: Int = 10, resident: @escaping () -> Int) {
         self.seed = seed
-        self.factor = factor
+        self.factor = max(1, factor)
         self.resident = resident
     }
 
-    public func run() -> [Outcome] {
+    public func run() -> [Outcome] { attacks.flatMap { attack in attack.waves.map { run(attack, $0) } } }
+
+    /// One kind of datagram, sent in waves that each meet a fresh node.
+    private struct Attack {
+        let name: String
+        let datagram: (HostileNode, Endpoint) -> [UInt8]
+        let waves: [Wave]
+
+        init(_ name: String, _ waves: Wave..., datagram: @escaping (HostileNode, Endpoint) -> [UInt8]) {
+            (self.name, self.waves, self.datagram) = (name, waves, datagram)
+        }
+    }
+
+    /// So many datagrams (times the factor) in one virtual second, and what they may bring about at most.
+    private struct Wave {
+        let sources: Int
+        let datagrams: Int
+        let bounds: [Bound]
+
+        static func from(_ sources: Int, _ datagrams: Int, _ bounds: Bound...) -> Wave {
+            Wave(sources: sources, datagrams: datagrams, bounds: bounds)
+        }
+    }
+
+    /// The largest value of a figure.
+    private struct Bound {
+        let name: String
+        let value: (Outcome) -> Int
+        let most: (Outcome) -> Int
+
+        func violation(by outcome: Outcome) -> String? {
+            value(outcome) <= most(outcome) ? nil : "\(name) \(value(outcome)), at most \(most(outcome))"
+        }
+
+        static func answers(_ most: Int) -> Bound { Bound(name: "answers", value: \.answers, most: { _ in most }) }
+        /// Nothing is made more of by sending it here.
+        static var answerEach: Bound { Bound(name: "datagrams sent", value: { $0.answers + $0.toOthers }, most: \.datagrams) }
+        static func tableNodes(_ most: Int) -> Bound { Bound(name: "nodes in the table", value: \.tableNodes, most: { _ in most }) }
+        static func records(_ most: Int) -> Bound { Bound(name: "records", value: \.records, most: { _ in most }) }
+        static func handshakes(_ most: Int) -> Bound { Bound(name: "handshakes", value: \.handshakes, most: { _ in most }) }
+        static func toOthers(_ most: Int) -> Bound { Bound(name: "datagrams to others", value: \.toOthers, most: { _ in most }) }
+        static var memory: Bound { Bound(name: "bytes of memory", value: \.memory, most: { _ in HostileScenario.mostMemory }) }
+    }
+
+    /// What any of these attacks may make the process hold: two generations of full stores, and the tables beside them.
+    static let mostMemory = 256 << 20
+
+    /// The route to its own server is the one record that the node has to begin with.
+    private var attacks: [Attack] {
         [
-            attack("FIND_NODE flood", sources: 1, 6_000) { _, _ in
+            Attack("FIND_NODE flood", .from(1, 6_000, .answers(30_010)), .from(4_000, 6_000, .answerEach)) { _, _ in
                 question(.findNode)
-            } bound: {
-                $0.answers <= 30_000 + 10
             },
-            attack("FIND_NODE flood", sources: 4_000, 6_000) { _, _ in
-                question(.findNode)
-            } bound: {
-                $0.answers <= $0.datagrams
-            },
-            attack("valid ids, a table of strangers", sources: 20_000, 6_000) { node, source in
+            Attack("valid ids, a table of strangers", .from(20_000, 6_000, .tableNodes(20 * 24))) { _, source in
                 Request(tid: 1, to: HostileNode.address, id: NodeID.of(source), isInternal: true, command: 0).encoded
-            } bound: {
-                $0.tableNodes <= 20 * 24
             },
-            attack("garbage", sources: 100, 6_000) { node, _ in
-                node.garbage()
-            } bound: {
-                $0.answers <= $0.datagrams
-            },
-            attack("announces with bad signatures", sources: 100, 200) { node, source in
+            Attack("garbage", .from(100, 6_000, .answerEach, .records(1))) { node, _ in node.garbage() },
+            Attack("announces with bad signatures", .from(100, 200, .answerEach, .records(1))) { node, source in
                 node.announce(from: source, isSigned: false)
-            } bound: {
-                $0.records == 1 && $0.answers <= $0.datagrams
             },
-            attack("announces of ever new keys", sources: 100, 200) { node, source in
+            Attack("announces of ever new keys", .from(100, 200, .answerEach, .records(2 * 65_537))) { node, source in
                 node.announce(from: source, isSigned: true)
-            } bound: {
-                $0.records <= 2 * 65_537
             },
-            attack("values of 1000 bytes stored", sources: 100, 12_000) { node, source in
+            Attack("values of 1000 bytes stored", .from(100, 12_000, .answerEach, .records(2 * 32_768))) { node, source in
                 node.immutable(from: source)
-            } bound: {
-                $0.records <= 2 * 32_768
             },
-            attack("wrong tokens", sources: 100, 3_000) { node, source in
+            Attack("wrong tokens", .from(100, 3_000, .answerEach, .records(1))) { node, source in
                 node.immutable(from: source, token: .zero)
-            } bound: {
-                $0.records == 1
             },
-            attack("delayed pings", sources: 1, 3_000) { _, _ in
+            Attack("delayed pings", .from(1, 3_000, .answers(128)), .from(4_000, 3_000, .answers(1024))) { _, _ in
                 question(.delayedPing, value: [0x10, 0x27, 0, 0])
-            } bound: {
-                $0.answers <= 128
             },
-            attack("delayed pings", sources: 4_000, 3_000) { _, _ in
-                question(.delayedPing, value: [0x10, 0x27, 0, 0])
-            } bound: {
-                $0.answers <= 1024
-            },
-            attack("answers to nothing, every tid", sources: 100, 6_554) { node, source in
+            Attack("answers to nothing, every tid", .from(100, 6_554, .answers(0), .tableNodes(0))) { node, source in
                 node.answer(from: source)
-            } bound: {
-                $0.answers == 0 && $0.tableNodes == 0
             },
-            attack("handshakes", sources: 1, 100) { node, _ in
+            Attack("handshakes", .from(1, 100, .handshakes(64)), .from(1_000, 200, .handshakes(1024))) { node, _ in
                 node.handshake()
-            } bound: {
-                $0.handshakes <= 64
             },
-            attack("handshakes", sources: 1_000, 200) { node, _ in
-                node.handshake()
-            } bound: {
-                $0.handshakes <= 1024
-            },
-            attack("handshakes to be passed on to a victim", sources: 1, 1_000) { node, _ in
+            Attack(
+                "handshakes to be passed on to a victim", .from(1, 1_000, .toOthers(512)), .from(1_000, 1_000, .toOthers(4096))
+            ) { node, _ in
                 node.passedOn()
-            } bound: {
-                $0.toOthers <= 512
             },
-            attack("handshakes to be passed on to a victim", sources: 1_000, 1_000) { node, _ in
-                node.passedOn()
-            } bound: {
-                $0.toOthers <= 4096
-            },
-            attack("packets of streams that nobody has", sources: 100, 6_000) { node, _ in
-                node.streamPacket()
-            } bound: {
-                $0.answers == 0
-            },
+            Attack("packets of streams that nobody has", .from(100, 6_000, .answers(0))) { node, _ in node.streamPacket() },
         ]
     }
 
-    private func attack(
-        _ name: String, sources: Int, _ count: Int, datagram: (HostileNode, Endpoint) -> [UInt8], bound: (Outcome) -> Bool
-    ) -> Outcome {
+    private func run(_ attack: Attack, _ wave: Wave) -> Outcome {
         let node = HostileNode(seed: seed)
         let before = resident()
         var outcome = Outcome()
-        outcome.name = name
-        outcome.sources = sources
-        outcome.datagrams = count * factor
+        outcome.name = attack.name
+        outcome.sources = wave.sources
+        outcome.datagrams = wave.datagrams * factor
         let step = Interval(microseconds: max(1, 900_000 / Int64(outcome.datagrams)))
         for number in 0..<outcome.datagrams {
-            let source = HostileNode.source(number % sources)
-            let bytes = datagram(node, source)
+            let source = HostileNode.source(number % wave.sources)
+            let bytes = attack.datagram(node, source)
             outcome.bytesIn += bytes.count
             node.receive(bytes, from: source, after: step)
             if number % max(1, outcome.datagrams / 5) == 0, outcome.othersServed < 5, node.servesHonest(number) {
@@ -162,8 +164,8 @@ public struct HostileScenario {
             node.node.rpcStatistics.dropped.map { ($0.key.rawValue, $0.value) }
             + node.node.statistics.dropped.map { ($0.key.rawValue, $0.value) }
         outcome.drops = drops.sorted { $0.1 == $1.1 ? $0.0 < $1.0 : $0.1 > $1.1 }.map { (reason: $0.0, count: $0.1) }
-        if outcome.othersServed < 10 { outcome.broken = "others were served \(outcome.othersServed) times of 10" }
-        if !bound(outcome) { outcome.broken = "the bound does not hold" }
+        outcome.broken = (wave.bounds + [.memory]).compactMap { $0.violation(by: outcome) }
+        if outcome.othersServed < 10 { outcome.broken.append("others were served \(outcome.othersServed) times of 10") }
         return outcome
     }
 
