@@ -68,7 +68,7 @@ enum CaptureTargets {
         var time: Int64 = 1_700_000_000_000_000_000
         while !script.isOver {
             let choice = script.byte()
-            let places = [Endpoint(.v4(0x0505_0505), 49_737), DHTRPCScript.place(choice >> 4)]
+            let places = [Endpoint(.v4(0x0505_0505), 49_737), Script.place(choice >> 4)]
             let payload = script.take(Int(script.byte()))
             time += 1_000_000
             let isBack = choice & 1 == 1

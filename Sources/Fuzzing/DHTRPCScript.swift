@@ -8,14 +8,15 @@ final class DHTRPCScript {
     private var script: Script
     private let promises = Promises()
     private let clock = Clock()
-    private var sockets: NodeSockets?
     private var nextPort: UInt16 = 41_000
     /// Its requests that nobody has answered, the newest last.
     private var open: [(request: Request, to: Endpoint, socket: SocketID)] = []
     private var tokens: [Bytes32] = []
     private var incoming: [IncomingRequest] = []
+    /// Whether each query is over.
     private var queries: [QueryID: Bool] = [:]
-    private var requests: [RequestID: Bool] = [:]
+    /// Requests of the owner that have no end yet.
+    private var requests: Set<RequestID> = []
     private var commits: [(QueryID, [ReceivedResponse])] = []
     private var isClosed = false
     private let limits: NodeLimits
@@ -24,7 +25,7 @@ final class DHTRPCScript {
         script = Script(bytes)
         let choice = script.byte()
         var config = choice & 1 == 0 ? NodeConfig() : NodeConfig.bootstrapper(Endpoint(.v4(0x0505_0505), 49_737))
-        config.bootstrap = choice & 2 == 0 ? [BootstrapEntry(DHTRPCScript.place(1))] : []
+        config.bootstrap = choice & 2 == 0 ? [BootstrapEntry(Script.place(1))] : []
         if choice & 4 != 0 { config.persistence = .atStart }
         if choice & 8 != 0 { config.firewalled = false }
         config.reportsTableChanges = choice & 16 != 0
@@ -44,9 +45,6 @@ final class DHTRPCScript {
 
     static func run(_ bytes: [UInt8]) -> String? { DHTRPCScript(bytes).run() }
 
-    /// A peer's address: sixteen of them, on four hosts.
-    static func place(_ number: UInt8) -> Endpoint { Endpoint(.v4(0x0808_0800 | UInt32(number >> 2 & 3)), 5000 + UInt16(number & 3)) }
-
     private func run() -> String? {
         node.start()
         collect(limit: 64)
@@ -61,28 +59,22 @@ final class DHTRPCScript {
 
     private func step() {
         switch script.byte() & 31 {
-        case 0...5: answer(isTrue: true)
         case 6...8: answer(isTrue: false)
         case 9...13: ask()
-        case 14: arrive(script.take(script.int(80)), from: DHTRPCScript.place(script.byte()), limit: 2)
+        case 14: arrive(script.take(script.int(80)), from: script.place(), limit: 2)
         case 15, 16: pass(script.milliseconds())
         case 17: pass(script.milliseconds() * 100)
         case 18...21: command()
         case 22: life()
         case 23...25: if !incoming.isEmpty { respond(incoming.remove(at: script.int(incoming.count))) }
         case 26: if !commits.isEmpty { commit(commits.removeFirst()) }
-        case 27: node.addNode(DHTRPCScript.place(script.byte()))
+        case 27: node.addNode(script.place())
         default: answer(isTrue: true)
         }
         collect(limit: 4096)
     }
 
     // MARK: The network
-
-    private func endpoint() -> Endpoint {
-        let choice = script.byte()
-        return choice < 0xf0 ? DHTRPCScript.place(choice) : Endpoint(.v4(script.uint32()), UInt16(truncatingIfNeeded: script.uint32()))
-    }
 
     private func answer(isTrue: Bool) {
         guard !open.isEmpty else { return }
@@ -92,16 +84,16 @@ final class DHTRPCScript {
         let choice = script.byte()
         if choice & 1 == 0 { response.id = NodeID.of(asked.to) }
         if choice & 2 == 0 { response.token = script.bytes32() }
-        for _ in 0..<script.int(choice & 4 == 0 ? 4 : 40) { response.closerNodes.append(endpoint()) }
+        for _ in 0..<script.int(choice & 4 == 0 ? 4 : 40) { response.closerNodes.append(script.endpoint()) }
         if choice & 8 != 0 { response.error = script.number() }
         if choice & 16 != 0 { response.value = script.take(script.int(64)) }
-        if choice & 32 != 0 { response.to = endpoint() }
+        if choice & 32 != 0 { response.to = script.endpoint() }
         var source = asked.to
         var socket = asked.socket
         var bytes = response.encoded
         if !isTrue {
             let kind = script.byte()
-            if kind & 1 != 0 { source = endpoint() }
+            if kind & 1 != 0 { source = script.endpoint() }
             if kind & 2 != 0 { bytes = script.damage(bytes) }
             if kind & 4 != 0 { socket = SocketID(script.byte() & 3 == 0 ? 9 : 1 + UInt32(script.byte() & 1)) }
         } else if script.byte() & 3 != 0 {
@@ -112,7 +104,7 @@ final class DHTRPCScript {
     }
 
     private func ask() {
-        let source = endpoint()
+        let source = script.endpoint()
         let choice = script.byte()
         var request = Request(
             tid: UInt16(script.byte()), to: Endpoint(.v4(0x0505_0505), 49_737), isInternal: choice & 1 == 0,
@@ -155,7 +147,7 @@ final class DHTRPCScript {
             let choice = script.byte()
             options.isForced = choice & 1 != 0
             options.onlyClosestNodes = choice & 2 != 0
-            if choice & 4 != 0 { options.nodes = (0..<script.int(6)).map { _ in endpoint() } }
+            if choice & 4 != 0 { options.nodes = (0..<script.int(6)).map { _ in script.endpoint() } }
             if choice & 8 != 0 { options.concurrency = Int(script.byte()) - 3 }
             if choice & 16 != 0 { options.retries = Int(script.byte() & 7) }
             options.isInternal = choice & 32 != 0
@@ -169,11 +161,11 @@ final class DHTRPCScript {
             options.timeout = choice & 4 != 0 ? .milliseconds(Int64(script.byte()) * 10) : nil
             options.endsOnForeignAnswer = choice & 8 != 0
             options.value = choice & 16 != 0 ? script.take(script.int(20)) : nil
-            if requests.count < 64 { requests[node.request(to: endpoint(), command: wireNumber(), options: options)] = false }
-        case 4: if requests.count < 64 { requests[node.ping(endpoint(), padding: Int(script.byte()) - 4)] = false }
+            if requests.count < 64 { requests.insert(node.request(to: script.endpoint(), command: wireNumber(), options: options)) }
+        case 4: if requests.count < 64 { requests.insert(node.ping(script.endpoint(), padding: Int(script.byte()) - 4)) }
         case 5:
-            if requests.count < 64, let id = node.delayedPing(endpoint(), delayMilliseconds: UInt32(script.byte()) << 6) {
-                requests[id] = false
+            if requests.count < 64, let id = node.delayedPing(script.endpoint(), delayMilliseconds: UInt32(script.byte()) << 6) {
+                requests.insert(id)
             }
         case 6: if let query = queries.keys.sorted().last { node.cancel(query) }
         default: node.refresh()
@@ -187,8 +179,8 @@ final class DHTRPCScript {
         switch script.byte() & 3 {
         case 0: node.reply(to: request, value: script.take(script.int(40)))
         case 1: node.replyUnknownCommand(to: request)
-        case 2: node.relay(request, to: endpoint(), value: script.take(script.int(20)))
-        default: node.reply(to: request, error: wireNumber(), token: script.bool(), destination: endpoint())
+        case 2: node.relay(request, to: script.endpoint(), value: script.take(script.int(20)))
+        default: node.reply(to: request, error: wireNumber(), token: script.bool(), destination: script.endpoint())
         }
     }
 
@@ -255,17 +247,16 @@ final class DHTRPCScript {
         switch event {
         case .bind(let request):
             nextPort &+= 2
-            let sockets = NodeSockets(
-                server: SocketID(1), serverPort: request.serverPorts.first ?? nextPort, client: SocketID(2), clientPort: nextPort &+ 1)
-            self.sockets = sockets
-            node.bound(sockets)
+            node.bound(
+                NodeSockets(
+                    server: SocketID(1), serverPort: request.serverPorts.first ?? nextPort, client: SocketID(2), clientPort: nextPort &+ 1))
         case .resolve(let name): node.resolved(name, to: script.bool() ? .v4(script.uint32()) : nil)
         case .request(let request): if incoming.count < 64 { incoming.append(request) }
         case .response(let id, let response):
-            promises.hold(requests.removeValue(forKey: id) != nil, "a response to no request")
+            promises.hold(requests.remove(id) != nil, "a response to no request")
             promises.hold(response.from.port != 0, "a response from port 0")
         case .requestFailed(let id, _):
-            promises.hold(requests.removeValue(forKey: id) != nil, "a request failed that was not made, or twice")
+            promises.hold(requests.remove(id) != nil, "a request failed that was not made, or twice")
         case .queryReply(let id, let reply):
             promises.hold(queries[id] == false, "a reply of a query that is over")
             promises.hold(reply.error == 0, "a reply with an error counts as one")
@@ -286,8 +277,6 @@ final class DHTRPCScript {
     private func finish() {
         guard promises.broken == nil else { return }
         node.resume()
-        for asked in commits { node.commit(asked.0, []) }
-        collect(limit: 4096)
         for _ in 0..<40 where queries.values.contains(false) || !requests.isEmpty {
             pass(15_000)
             for asked in commits { node.commit(asked.0, []) }

@@ -31,13 +31,12 @@ extension HyperDHTScript {
             id = node.mutableGet(keyPair().publicKey, options: options)
         case 9: id = node.mutablePut(keyPair(), seq: script.number() & (1 << 53 - 1), value: script.take(script.int(20)))
         case 10:
-            for (operation, isOver) in operations where !isOver {
+            if let operation = operations.filter({ !$0.value }).keys.min() {
                 operations[operation] = true
                 node.cancel(operation)
-                break
             }
             return
-        default: id = node.ping(endpoint())
+        default: id = node.ping(script.endpoint())
         }
         operations[id] = operations[id] ?? false
     }
@@ -114,7 +113,7 @@ extension HyperDHTScript {
         case 11: node.refreshServers()
         case 12: node.bindFailed()
         case 13: if script.byte() & 3 == 0 { node.destroy(force: script.bool()) }
-        default: node.addNode(endpoint())
+        default: node.addNode(script.endpoint())
         }
     }
 }

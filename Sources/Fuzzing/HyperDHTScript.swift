@@ -19,6 +19,7 @@ final class HyperDHTScript {
     var client = ScriptedClient()
     var server = ScriptedServer()
     var servers: [ServerID] = []
+    /// Whether each operation is over.
     var operations: [OperationID: Bool] = [:]
     enum Stage { case asked, connected, closed }
     var connections: [ConnectionID: Stage] = [:]
@@ -38,7 +39,7 @@ final class HyperDHTScript {
         script = Script(bytes)
         let choice = script.byte()
         var config = choice & 1 == 0 ? HyperDHTConfig.bootstrapper(HyperDHTScript.address) : HyperDHTConfig()
-        if choice & 1 == 1 { config.rpc.bootstrap = [BootstrapEntry(DHTRPCScript.place(1))] }
+        if choice & 1 == 1 { config.rpc.bootstrap = [BootstrapEntry(Script.place(1))] }
         if choice & 2 != 0 {
             config.limits.handshakesPerServer = 3
             config.limits.handshakesPerSecondAndHost = 2
@@ -79,12 +80,12 @@ final class HyperDHTScript {
         case 0...4: answer()
         case 5, 6: ask()
         case 7: store()
-        case 8, 9: for datagram in client.begin(&script, clock.now) { arrive(datagram, from: endpoint()) }
+        case 8, 9: for datagram in client.begin(&script, clock.now) { arrive(datagram, from: script.endpoint()) }
         case 10, 11: for datagram in client.punch(&script) { arrive(datagram, from: client.place) }
         case 12, 13: for datagram in client.talk(&script, clock.now) { arrive(datagram, from: client.place, limit: 300) }
         case 14: for datagram in server.talk(&script, clock.now) { arrive(datagram, from: server.place, limit: 300) }
-        case 15: arrive(script.take(script.int(80)), from: endpoint())
-        case 16: arrive([0], from: endpoint(), on: sockets.sorted()[script.int(min(sockets.count, 256))], limit: 64)
+        case 15: arrive(script.take(script.int(80)), from: script.endpoint())
+        case 16: arrive([0], from: script.endpoint(), on: sockets.sorted()[script.int(min(sockets.count, 256))], limit: 64)
         case 17: pass(script.milliseconds())
         case 18: pass(script.milliseconds() * 100)
         case 19...21: command()
@@ -99,12 +100,7 @@ final class HyperDHTScript {
 
     // MARK: The network
 
-    func endpoint() -> Endpoint {
-        let choice = script.byte()
-        return choice < 0xf0 ? DHTRPCScript.place(choice) : Endpoint(.v4(script.uint32()), UInt16(truncatingIfNeeded: script.uint32()))
-    }
-
-    func endpoints(_ most: Int) -> [Endpoint] { (0..<script.int(most)).map { _ in endpoint() } }
+    func endpoints(_ most: Int) -> [Endpoint] { (0..<script.int(most)).map { _ in script.endpoint() } }
     func keyPair() -> KeyPair { HyperDHTScript.keys[script.int(HyperDHTScript.keys.count)] }
 
     func arrive(_ bytes: [UInt8], from source: Endpoint, on socket: SocketID? = nil, limit: Int = 64) {
@@ -127,17 +123,17 @@ final class HyperDHTScript {
 
     /// Any command with any value that has its structure.
     private func ask() {
-        let source = endpoint()
+        let source = script.endpoint()
         let relayed = RelayMode(rawValue: UInt64(script.byte() & 7))
         switch script.byte() & 15 {
         case 0, 1:
             let message = HandshakeMessage(
                 mode: relayed, noise: script.bool() ? client.lastNoise : script.take(script.int(120)),
-                peerAddress: script.bool() ? endpoint() : nil, relayAddress: script.bool() ? endpoint() : nil)
+                peerAddress: script.bool() ? script.endpoint() : nil, relayAddress: script.bool() ? script.endpoint() : nil)
             request(0, message.encoded, target: target(), from: source)
         case 2, 3:
             let message = HolepunchMessage(
-                mode: relayed, id: script.number(), payload: client.lastPayload, peerAddress: script.bool() ? endpoint() : nil)
+                mode: relayed, id: script.number(), payload: client.lastPayload, peerAddress: script.bool() ? script.endpoint() : nil)
             request(1, message.encoded, target: target(), from: source)
         case 4:
             request(10, PluginMessage(plugin: "demo", version: 1, command: script.number(), value: script.take(4)).encoded, from: source)
@@ -155,7 +151,7 @@ final class HyperDHTScript {
 
     /// Records that are stored: signed rightly, unless the script changes something.
     private func store() {
-        let source = endpoint()
+        let source = script.endpoint()
         let keys = keyPair()
         let target = target()
         let value = script.take(script.int(20))
@@ -194,7 +190,7 @@ final class HyperDHTScript {
         if !asked.request.isInternal, choice & 4 == 0 { response.value = value(for: asked.request, at: asked.to) }
         if choice & 0x38 == 0x38 { response.error = script.number() }
         if choice & 0xc0 == 0xc0 { response.value = script.damage(response.value ?? []) } else { open.remove(at: index) }
-        arrive(response.encoded, from: script.byte() & 15 == 15 ? endpoint() : asked.to, on: asked.socket, limit: 600)
+        arrive(response.encoded, from: script.byte() & 15 == 15 ? script.endpoint() : asked.to, on: asked.socket, limit: 600)
     }
 
     private func value(for request: Request, at place: Endpoint) -> [UInt8]? {

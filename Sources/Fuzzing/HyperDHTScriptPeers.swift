@@ -17,16 +17,16 @@ extension Script {
         payload.udx = choice & 0x60 == 0x60 ? nil : NoisePayload.UDXInfo(id: UInt64(streamID))
         payload.secretStream = choice & 0x81 == 0x81 ? nil : NoisePayload.SecretStreamInfo()
         let more = byte()
-        if more & 1 != 0 { payload.addresses4 = (0..<int(6)).map { _ in DHTRPCScript.place(byte()) } + [place] }
+        if more & 1 != 0 { payload.addresses4 = (0..<int(6)).map { _ in self.place() } + [place] }
         if more & 2 != 0 {
             payload.holepunch = NoisePayload.HolepunchInfo(
                 id: number(),
                 relays: (0..<int(5)).map { _ in
-                    NoisePayload.HolepunchInfo.Relay(relayAddress: DHTRPCScript.place(byte()), peerAddress: DHTRPCScript.place(byte()))
+                    NoisePayload.HolepunchInfo.Relay(relayAddress: self.place(), peerAddress: self.place())
                 })
         }
         if more & 4 != 0 { payload.relayThrough = NoisePayload.RelayThroughInfo(publicKey: NoiseScript.second.publicKey, token: bytes32()) }
-        if more & 8 != 0 { payload.relayAddresses = (0..<int(5)).map { _ in DHTRPCScript.place(byte()) } }
+        if more & 8 != 0 { payload.relayAddresses = (0..<int(5)).map { _ in self.place() } }
         if more & 16 != 0 { payload.udx?.reusableSocket = true }
         if more & 32 != 0 { payload.udx?.seq = number() }
         if more & 0xc0 == 0xc0 { payload.version = number() }
@@ -39,8 +39,8 @@ extension Script {
         if choice & 4 != 0 { payload.round = number() }
         payload.connected = choice & 8 != 0
         payload.punching = choice & 16 != 0
-        if choice & 32 != 0 { payload.addresses = (0..<int(6)).map { _ in DHTRPCScript.place(byte()) } + [place] }
-        if choice & 64 != 0 { payload.remoteAddress = DHTRPCScript.place(byte()) }
+        if choice & 32 != 0 { payload.addresses = (0..<int(6)).map { _ in self.place() } + [place] }
+        if choice & 64 != 0 { payload.remoteAddress = self.place() }
         let more = byte()
         if more & 1 != 0 { payload.token = bytes32() }
         if more & 2 != 0 { payload.remoteToken = bytes32() }
@@ -127,7 +127,7 @@ final class ScriptedStream {
 struct ScriptedClient {
     private(set) var lastNoise: [UInt8] = []
     private(set) var lastPayload: [UInt8] = []
-    private(set) var place = DHTRPCScript.place(5)
+    private(set) var place = Script.place(5)
     private var noise: HandshakeState?
     private var result: HandshakeResult?
     private var payload = NoisePayload()
@@ -138,7 +138,7 @@ struct ScriptedClient {
 
     /// PEER_HANDSHAKE with a genuine first message, direct or as a relay would pass it on.
     mutating func begin(_ script: inout Script, _ now: Instant) -> [[UInt8]] {
-        place = DHTRPCScript.place(script.byte())
+        place = script.place()
         entropy += 1
         nextStream += 1
         guard
@@ -153,7 +153,7 @@ struct ScriptedClient {
         let mode = script.byte()
         let handshake = HandshakeMessage(
             mode: RelayMode(rawValue: [0, 2, 3, 0][Int(mode & 3)]), noise: message, peerAddress: mode & 3 == 0 ? nil : place,
-            relayAddress: mode & 3 == 2 ? DHTRPCScript.place(script.byte()) : nil)
+            relayAddress: mode & 3 == 2 ? script.place() : nil)
         let request = Request(
             tid: UInt16(mode), to: HyperDHTScript.address, isInternal: false, command: 0,
             target: Blake2b.hash256(HyperDHTScript.nodeKey.publicKey.bytes), value: handshake.encoded)
@@ -197,7 +197,7 @@ struct ScriptedClient {
 
 /// A server that the node connects to, and the relays before it.
 struct ScriptedServer {
-    private(set) var place = DHTRPCScript.place(9)
+    private(set) var place = Script.place(9)
     private var result: HandshakeResult?
     private var remoteStream: UInt64 = 0
     private var stream: ScriptedStream?
@@ -208,7 +208,7 @@ struct ScriptedServer {
         guard let message = try? HandshakeMessage(decoding: value) else { return nil }
         entropy += 1
         nextStream += 1
-        place = script.byte() & 3 == 0 ? relay : DHTRPCScript.place(script.byte())
+        place = script.byte() & 3 == 0 ? relay : script.place()
         guard
             let noise = try? HandshakeState(
                 pattern: .ik, isInitiator: false, prologue: Namespace.peerHandshake.bytes, staticKeys: NoiseScript.second,

@@ -59,6 +59,17 @@ struct Script {
         return first < 0xe0 ? Int64(first) : Int64(byte()) << Int64(first & 15)
     }
 
+    /// A peer's address: sixteen of them, on four hosts.
+    static func place(_ number: UInt8) -> Endpoint { Endpoint(.v4(0x0808_0800 | UInt32(number >> 2 & 3)), 5000 + UInt16(number & 3)) }
+
+    mutating func place() -> Endpoint { Script.place(byte()) }
+
+    /// A peer's address mostly; sometimes any other, nonsense included.
+    mutating func endpoint() -> Endpoint {
+        let choice = byte()
+        return choice < 0xf0 ? Script.place(choice) : Endpoint(.v4(uint32()), UInt16(truncatingIfNeeded: uint32()))
+    }
+
     mutating func take(_ count: Int) -> [UInt8] { (0..<max(0, count)).map { _ in byte() } }
     mutating func bytes32() -> Bytes32 { Bytes32([UInt8](repeating: byte(), count: 32)) ?? .zero }
 

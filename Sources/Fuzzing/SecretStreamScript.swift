@@ -15,7 +15,7 @@ final class SecretStreamScript {
         var boxes: [[UInt8]] = []
         var hasSentEnd = false
         var sent: [[UInt8]] = []
-        var sentBoxes: [[UInt8]] = []
+        var sentUnordered: Set<[UInt8]> = []
         var received = 0
         var opened = false
         var ended = false
@@ -100,7 +100,7 @@ final class SecretStreamScript {
         case 13...15: pass(end, other, .max)
         case 16: damage(end, other)
         case 17: inject(end, other)
-        case 18: if end.stream.sendUnordered(script.take(script.int(40))) { end.sentBoxes.append([]) }
+        case 18: sendUnordered(end)
         case 19, 20: if !end.boxes.isEmpty { other.stream.receiveUnordered(end.boxes[script.int(end.boxes.count)]) }
         case 21: if !end.boxes.isEmpty { other.stream.receiveUnordered(script.damage(end.boxes[script.int(end.boxes.count)])) }
         case 22: advance(script.milliseconds() * 20)
@@ -127,6 +127,11 @@ final class SecretStreamScript {
             // Empty messages are the keepalives of whoever has keepalive on.
             if count > 0 { end.sent.append(message) }
         } catch { return }
+    }
+
+    private func sendUnordered(_ end: End) {
+        let message = script.take(script.int(40))
+        if end.stream.sendUnordered(message) { end.sentUnordered.insert(message) }
     }
 
     private func pass(_ end: End, _ other: End, _ count: Int) {
@@ -190,7 +195,9 @@ final class SecretStreamScript {
                     end.received < other.sent.count && other.sent[end.received] == bytes,
                     "message \(end.received) is not the one that was sent")
                 end.received += 1
-            case .unordered: promises.hold(end.opened, "an unordered message before the opening")
+            case .unordered(let bytes):
+                promises.hold(end.opened, "an unordered message before the opening")
+                promises.hold(other.sentUnordered.contains(bytes), "an unordered message that nobody sent")
             case .end: end.ended = true
             case .closed: end.closed = true
             }
