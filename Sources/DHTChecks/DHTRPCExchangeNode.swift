@@ -25,10 +25,7 @@ final class DHTRPCExchangeNode: ExchangeNode {
     init(_ setup: ExchangeNodeSetup) throws {
         self.setup = setup
         let config = try DHTRPCExchangeNode.config(setup)
-        let entropy = SeededEntropy(seed: 1)
-        // "The first node of the table, in row order."
-        if setup.entropy["refreshTarget"] != nil { entropy.inject([0, 0, 0, 0, 0, 0, 0, 0], for: .refreshTarget) }
-        node = DHTRPCNode(config: config, entropy: entropy, at: .zero)
+        node = DHTRPCNode(config: config, entropy: setup.seededEntropy(), at: .zero)
     }
 
     /// The node's configuration for a case; HyperDHT's node takes the same.
@@ -154,9 +151,6 @@ final class DHTRPCExchangeNode: ExchangeNode {
         handleEvents()
     }
 
-    private func result(_ name: String, _ value: JSON) -> JSON { ["type": "result", "of": .string(name), "value": value] }
-    private func failure(_ name: String, _ error: String) -> JSON { ["type": "result", "of": .string(name), "error": .string(error)] }
-
     private func handleEvents() {
         while true {
             let pending = node.takeEvents()
@@ -168,9 +162,7 @@ final class DHTRPCExchangeNode: ExchangeNode {
     private func handle(_ event: NodeEvent) {
         switch event {
         case .bind(let request):
-            let free = (request.serverPorts + [50_000]).first { !setup.takenPorts.contains($0) } ?? 50_000
-            let sockets = NodeSockets(
-                server: SocketID(UInt32(free)), serverPort: free, client: SocketID(UInt32(setup.clientPort)), clientPort: setup.clientPort)
+            let sockets = setup.sockets(request)
             self.sockets = [sockets.serverPort, sockets.clientPort]
             node.bound(sockets)
         case .closeSockets: sockets = []
@@ -201,13 +193,7 @@ final class DHTRPCExchangeNode: ExchangeNode {
             batches[name] = batch
             if batch.left == 0 { events.append(result(name, ["finished": .integer(batch.finished)])) }
         } else if let response {
-            events.append(
-                result(
-                    name,
-                    [
-                        "from": Exchange.json(response.from), "to": Exchange.json(response.to),
-                        "id": response.id.map { .string($0.description) } ?? .null, "error": .integer(response.error),
-                    ]))
+            events.append(pong(name, from: response.from, to: response.to, id: response.id, error: response.error))
         } else if let failed {
             events.append(failure(name, failed.rawValue))
         }

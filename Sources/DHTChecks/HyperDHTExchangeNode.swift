@@ -40,8 +40,7 @@ final class HyperDHTExchangeNode: ExchangeNode {
         if let age = setup.maximumAge { config.limits.stores = StoreLimits(maxAge: .milliseconds(age)) }
         // Cases speak of bumps around the time of their recording, and of ones before it.
         config.unixMilliseconds = HyperDHTExchangeNode.recordedAt
-        let entropy = SeededEntropy(seed: 1)
-        if setup.entropy["refreshTarget"] != nil { entropy.inject([0, 0, 0, 0, 0, 0, 0, 0], for: .refreshTarget) }
+        let entropy = setup.seededEntropy()
         // "Always the first of those left."
         if setup.entropy["recordChoice"] != nil { for _ in 0..<256 { entropy.inject([UInt8](repeating: 0, count: 8), for: .recordChoice) } }
         for id in try setup.integers("streamIds") {
@@ -140,7 +139,8 @@ final class HyperDHTExchangeNode: ExchangeNode {
         switch kind {
         case "ping":
             let object = try ExchangeObject(call, required: ["call", "name", "to"], optional: ["options"])
-            id = node.ping(try Exchange.endpoint(object["to"] ?? call))
+            let repeats = try object["options"].map { try ExchangeObject($0, optional: ["retry"]).bool("retry", default: true) } ?? true
+            id = node.ping(try Exchange.endpoint(object["to"] ?? call), retries: repeats ? nil : 0)
         case "lookup": id = node.lookup(try bytes32(call, "target"))
         case "findPeer": id = node.findPeer(try bytes32(call, "publicKey"))
         case "announce":
@@ -210,6 +210,7 @@ final class HyperDHTExchangeNode: ExchangeNode {
             options.localConnection = try more.bool("localConnection", default: true)
             options.fastOpen = try more.bool("fastOpen", default: true)
             options.reusableSocket = try more.bool("reusableSocket", default: false)
+            if more["keyPairSeed"] != nil { options.keyPair = try keyPair(given) }
         }
         if let relay = object["relayThrough"] { options.relayThrough = [try Exchange.bytes32(relay)] }
         let key = try object.bytes("publicKey")
@@ -218,9 +219,6 @@ final class HyperDHTExchangeNode: ExchangeNode {
     }
 
     // MARK: Events
-
-    private func result(_ name: String, _ value: JSON) -> JSON { ["type": "result", "of": .string(name), "value": value] }
-    private func failure(_ name: String, _ error: String) -> JSON { ["type": "result", "of": .string(name), "error": .string(error)] }
 
     private func handleEvents() {
         while true {
@@ -233,11 +231,9 @@ final class HyperDHTExchangeNode: ExchangeNode {
     private func handle(_ event: HyperDHTEvent) {
         switch event {
         case .bind(let request):
-            let free = (request.serverPorts + [50_000]).first { !setup.takenPorts.contains($0) } ?? 50_000
-            let sockets = NodeSockets(
-                server: SocketID(UInt32(free)), serverPort: free, client: SocketID(UInt32(setup.clientPort)), clientPort: setup.clientPort)
-            ports[sockets.server] = free
-            ports[sockets.client] = setup.clientPort
+            let sockets = setup.sockets(request)
+            ports[sockets.server] = sockets.serverPort
+            ports[sockets.client] = sockets.clientPort
             node.bound(sockets)
         case .closeSockets(let sockets): for socket in sockets { ports[socket] = nil }
         case .resolve(let name): node.resolved(name, to: nil)
@@ -301,14 +297,7 @@ final class HyperDHTExchangeNode: ExchangeNode {
         case .failed(let error): events.append(failure(call.name, error.rawValue))
         // No call of these cases makes a request of its own.
         case .response: break
-        case .pong(let from, let to, let nodeID, _):
-            events.append(
-                result(
-                    call.name,
-                    [
-                        "from": Exchange.json(from), "to": Exchange.json(to), "id": nodeID.map { .string($0.description) } ?? .null,
-                        "error": .integer(0),
-                    ]))
+        case .pong(let from, let to, let nodeID, _): events.append(pong(call.name, from: from, to: to, id: nodeID))
         case .done(let nodes):
             if call.kind == "unannounce" { return events.append(result(call.name, .null)) }
             events.append(
