@@ -119,7 +119,10 @@ let package = Package(
             ]),
         floor(
             "SwarmChecks",
-            ["Conformance", "HyperswarmCore", "HyperDHT", "NetworkSimulator", "DHTRPC", "HyperCrypto", "CompactEncoding", "SansIO", "UDX"]),
+            [
+                "Conformance", "HyperswarmCore", "HyperDHT", "NetworkSimulator", "Simulations", "DHTRPC", "HyperCrypto", "CompactEncoding",
+                "SansIO", "UDX",
+            ]),
         floor(
             "LivePeers",
             [

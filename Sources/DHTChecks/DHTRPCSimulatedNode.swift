@@ -2,17 +2,15 @@ import CompactEncoding
 import DHTRPC
 import NetworkSimulator
 import SansIO
+import Simulations
 
 /// A bare dht-rpc node as a host of the simulator; application requests are answered as by a store without records.
 final class DHTRPCSimulatedNode: SimulatedHost {
     static let port: UInt16 = 49737
 
     let node: DHTRPCNode
-    private var requests: [SocketRequest] = []
-    private var opened: [SocketID: UInt16] = [:]
+    private var sockets = SimulatedSockets(port: DHTRPCSimulatedNode.port)
     private(set) var outcomes: [QueryID: QueryOutcome] = [:]
-    private let server = SocketID(1)
-    private let client = SocketID(2)
 
     init(_ config: NodeConfig, seed: UInt64, at now: Instant) {
         node = DHTRPCNode(config: config, entropy: SeededEntropy(seed: seed), at: now)
@@ -37,17 +35,12 @@ final class DHTRPCSimulatedNode: SimulatedHost {
         return node.takeTransmits()
     }
 
-    func takeSocketRequests() -> [SocketRequest] {
-        let result = requests
-        requests = []
-        return result
-    }
+    func takeSocketRequests() -> [SocketRequest] { sockets.take() }
 
     func socketOpened(_ socket: SocketID, local: Endpoint, now: Instant) {
-        opened[socket] = local.port
-        guard let serverPort = opened[server], let clientPort = opened[client] else { return }
+        guard let bound = sockets.opened(socket, at: local) else { return }
         node.advance(to: now)
-        node.bound(NodeSockets(server: server, serverPort: serverPort, client: client, clientPort: clientPort))
+        node.bound(bound)
         handleEvents()
     }
 
@@ -57,12 +50,8 @@ final class DHTRPCSimulatedNode: SimulatedHost {
             if events.isEmpty { return }
             for event in events {
                 switch event {
-                case .bind: requests += [.open(server, port: DHTRPCSimulatedNode.port), .open(client, port: 0)]
-                case .closeSockets(let sockets):
-                    for socket in sockets {
-                        opened[socket] = nil
-                        requests.append(.close(socket))
-                    }
+                case .bind: sockets.bind()
+                case .closeSockets(let closed): sockets.close(closed)
                 case .request(let request):
                     if node.isPersistent { node.reply(to: request) } else { node.replyUnknownCommand(to: request) }
                 case .queryFinished(let id, let outcome): outcomes[id] = outcome

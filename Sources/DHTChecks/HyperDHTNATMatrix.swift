@@ -2,6 +2,7 @@ import Conformance
 import HyperDHT
 import NetworkSimulator
 import SansIO
+import Simulations
 
 /// Two users behind every pair of NATs: who connects, by which path, with how many packets, and when.
 public enum HyperDHTNATMatrix {
@@ -117,7 +118,7 @@ public enum HyperDHTNATMatrix {
             try network.run(seconds: 20) { server.isListening(id) }
             let counter = Counter(
                 [client, server].compactMap(\.host).compactMap {
-                    self.network.simulation.localEndpoint($0, HyperDHTSimulatedNode.serverSocket)?.address
+                    self.network.simulation.localEndpoint($0, SimulatedSockets.server)?.address
                 })
             network.simulation.tap = { counter.see($0) }
             let began = network.simulation.now

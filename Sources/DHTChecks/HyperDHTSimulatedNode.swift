@@ -4,22 +4,18 @@ import HyperCrypto
 import HyperDHT
 import NetworkSimulator
 import SansIO
+import Simulations
 
 /// A HyperDHT node on a simulated network.
 final class HyperDHTSimulatedNode: SimulatedHost {
     let node: HyperDHTNode
     private(set) var events: [HyperDHTEvent] = []
-    private var requests: [SocketRequest] = []
-    private let port: UInt16
-    private var serverPort: UInt16 = 0
+    private var sockets: SimulatedSockets
     fileprivate(set) var host: HostID?
-
-    static let serverSocket = SocketID(1)
-    static let clientSocket = SocketID(2)
 
     init(_ config: HyperDHTConfig, entropy: any Entropy, port: UInt16, at now: Instant) {
         node = HyperDHTNode(config: config, entropy: entropy, at: now)
-        self.port = port
+        sockets = SimulatedSockets(port: port)
         node.start()
         drain()
     }
@@ -27,32 +23,19 @@ final class HyperDHTSimulatedNode: SimulatedHost {
     private func drain() {
         for event in node.takeEvents() {
             switch event {
-            case .bind:
-                requests += [
-                    .open(HyperDHTSimulatedNode.serverSocket, port: port), .open(HyperDHTSimulatedNode.clientSocket, port: 0),
-                ]
-            case .closeSockets(let sockets): requests += sockets.map { .close($0) }
+            case .bind: sockets.bind()
+            case .closeSockets(let closed): sockets.close(closed)
             default: events.append(event)
             }
         }
-        for request in node.takeSocketRequests() {
-            switch request {
-            case .open(let socket): requests.append(.open(socket, port: 0))
-            case .close(let socket): requests.append(.close(socket))
-            }
-        }
+        sockets.add(node.takeSocketRequests())
     }
 
     func socketOpened(_ socket: SocketID, local: Endpoint, now: Instant) {
-        if socket == HyperDHTSimulatedNode.serverSocket { serverPort = local.port }
-        if socket == HyperDHTSimulatedNode.clientSocket {
-            node.advance(to: now)
-            node.bound(
-                NodeSockets(
-                    server: HyperDHTSimulatedNode.serverSocket, serverPort: serverPort, client: HyperDHTSimulatedNode.clientSocket,
-                    clientPort: local.port))
-            drain()
-        }
+        guard let bound = sockets.opened(socket, at: local) else { return }
+        node.advance(to: now)
+        node.bound(bound)
+        drain()
     }
 
     func receive(_ payload: [UInt8], from source: Endpoint, on socket: SocketID, now: Instant) {
@@ -71,8 +54,7 @@ final class HyperDHTSimulatedNode: SimulatedHost {
 
     func takeSocketRequests() -> [SocketRequest] {
         drain()
-        defer { requests = [] }
-        return requests
+        return sockets.take()
     }
 
     // MARK: What happened

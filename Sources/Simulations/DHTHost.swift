@@ -38,17 +38,15 @@ final class DHTHost: SimulatedHost {
     let address: Endpoint
     var id: HostID?
     var isUp = true
-    private(set) var isReady = false
     /// By the number that the scenario gave it.
     private(set) var searches: [Int: Search] = [:]
     @exclusivity(unchecked) private var running: [OperationID: Int] = [:]
-    @exclusivity(unchecked) private var requests: [SocketRequest] = []
-    private static let server = SocketID(1)
-    private static let client = SocketID(2)
+    @exclusivity(unchecked) private var sockets: SimulatedSockets
 
     init(_ config: HyperDHTConfig, _ entropy: any Entropy, _ address: Endpoint, _ now: Instant) {
         node = HyperDHTNode(config: config, entropy: entropy, at: now)
         self.address = address
+        sockets = SimulatedSockets(port: address.port)
         node.start()
         drain()
     }
@@ -67,8 +65,7 @@ final class DHTHost: SimulatedHost {
     private func drain() {
         for event in node.takeEvents() {
             switch event {
-            case .bind: requests += [.open(DHTHost.server, port: address.port), .open(DHTHost.client, port: 0)]
-            case .ready: isReady = true
+            case .bind: sockets.bind()
             case .reply(let id, let reply):
                 guard let number = running[id], case .peers(let peers, _) = reply.content, !peers.isEmpty else { break }
                 if searches[number]?.records == 0 { searches[number]?.hops = reply.hops }
@@ -85,9 +82,9 @@ final class DHTHost: SimulatedHost {
     }
 
     func socketOpened(_ socket: SocketID, local: Endpoint, now: Instant) {
-        guard socket == DHTHost.client else { return }
+        guard let bound = sockets.opened(socket, at: local) else { return }
         node.advance(to: now)
-        node.bound(NodeSockets(server: DHTHost.server, serverPort: address.port, client: DHTHost.client, clientPort: local.port))
+        node.bound(bound)
         drain()
     }
 
@@ -105,14 +102,7 @@ final class DHTHost: SimulatedHost {
     func takeTransmits() -> [Transmit] { node.takeTransmits() }
 
     func takeSocketRequests() -> [SocketRequest] {
-        for request in node.takeSocketRequests() {
-            switch request {
-            case .open(let socket): requests.append(.open(socket, port: 0))
-            case .close(let socket): requests.append(.close(socket))
-            }
-        }
-        if requests.isEmpty { return [] }
-        defer { requests = [] }
-        return requests
+        sockets.add(node.takeSocketRequests())
+        return sockets.take()
     }
 }

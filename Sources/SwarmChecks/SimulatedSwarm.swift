@@ -5,14 +5,13 @@ import HyperDHT
 import HyperswarmCore
 import NetworkSimulator
 import SansIO
+import Simulations
 
 /// A node, with a swarm on it or not, on a simulated network.
 final class SimulatedSwarm: SimulatedHost {
     let node: HyperDHTNode
     let swarm: SwarmNode?
-    private var requests: [SocketRequest] = []
-    private let port: UInt16
-    private var serverPort: UInt16 = 0
+    private var sockets: SimulatedSockets
     fileprivate(set) var host: HostID?
     private(set) var isReady = false
     /// Connections that the swarm emitted and that are still open, by key.
@@ -23,17 +22,13 @@ final class SimulatedSwarm: SimulatedHost {
     private(set) var events: [(at: Instant, event: SwarmEvent)] = []
     /// Application data that arrived, by the node's connection.
     private(set) var received: [ConnectionID: [UInt8]] = [:]
-    /// Answers whatever is asked of it.
     let address: IPAddress
-
-    private static let server = SocketID(1)
-    private static let client = SocketID(2)
 
     init(_ config: HyperDHTConfig, address: IPAddress, entropy: any Entropy, port: UInt16, swarm options: SwarmOptions?, now: Instant) {
         let node = HyperDHTNode(config: config, entropy: entropy, at: now)
         self.node = node
         swarm = options.map { SwarmNode(node: node, options: $0, entropy: entropy, now: now) }
-        self.port = port
+        sockets = SimulatedSockets(port: port)
         self.address = address
         node.start()
     }
@@ -41,17 +36,12 @@ final class SimulatedSwarm: SimulatedHost {
     var publicKey: Bytes32 { node.defaultKeyPair.publicKey }
 
     private func drain() {
-        for request in node.takeSocketRequests() {
-            switch request {
-            case .open(let socket): requests.append(.open(socket, port: 0))
-            case .close(let socket): requests.append(.close(socket))
-            }
-        }
+        sockets.add(node.takeSocketRequests())
         let (nodeEvents, swarmEvents) = swarm?.takeEvents() ?? (node.takeEvents(), [])
         for event in nodeEvents {
             switch event {
-            case .bind: requests += [.open(SimulatedSwarm.server, port: port), .open(SimulatedSwarm.client, port: 0)]
-            case .closeSockets(let sockets): requests += sockets.map { .close($0) }
+            case .bind: sockets.bind()
+            case .closeSockets(let closed): sockets.close(closed)
             case .ready: isReady = true
             case .data(let id, let bytes): received[id, default: []] += bytes
             default: break
@@ -76,16 +66,13 @@ final class SimulatedSwarm: SimulatedHost {
 
     func takeSocketRequests() -> [SocketRequest] {
         drain()
-        defer { requests = [] }
-        return requests
+        return sockets.take()
     }
 
     func socketOpened(_ socket: SocketID, local: Endpoint, now: Instant) {
-        if socket == SimulatedSwarm.server { serverPort = local.port }
-        guard socket == SimulatedSwarm.client else { return }
+        guard let bound = sockets.opened(socket, at: local) else { return }
         node.advance(to: now)
-        node.bound(
-            NodeSockets(server: SimulatedSwarm.server, serverPort: serverPort, client: SimulatedSwarm.client, clientPort: local.port))
+        node.bound(bound)
         drain()
     }
 
@@ -142,7 +129,7 @@ final class SwarmWorld {
         return host
     }
 
-    /// A swarm whose key pair comes from `key`; on the open internet, or behind a NAT box.
+    /// A swarm on the open internet whose key pair comes from `key`, when it is ready.
     func addSwarm(_ key: UInt8, _ configure: (inout SwarmOptions) -> Void = { _ in }) throws -> SimulatedSwarm {
         let swarm = startSwarm([UInt8](repeating: key, count: 32), configure)
         try simulation.run(until: simulation.now + .seconds(10)) { swarm.isReady }
