@@ -53,11 +53,13 @@ final class DHTNetwork {
     /// Addresses of persistent nodes that are up.
     var persistent: [Endpoint] { hosts.filter { $0.isUp && $0.node.isPersistent }.map(\.address) }
 
-    /// A node that is up and has nothing to do.
+    /// A node that is up; one with nothing to do, if a few draws find one.
     private func draw() -> DHTHost {
+        var draws = 0
         while true {
+            draws += 1
             let host = hosts[Int(entropy.uniform(below: UInt64(hosts.count), for: EntropyLabel(.test)))]
-            if host.isUp, host.isIdle || hosts.count < 100 { return host }
+            if host.isUp, host.isIdle || draws > 20 { return host }
         }
     }
 

@@ -18,7 +18,7 @@ public struct SwarmScale: Sendable {
         public var datagrams = 0
         /// Open connections of each swarm, fewest first.
         public var connections: [Int] = []
-        /// Pairs with more than one open connection, or with one that only one side knows.
+        /// Peers of a swarm to which it has more than one open connection; and those that have none to it. Both over all swarms.
         public var doubled = 0
         public var oneSided = 0
         /// Groups of swarms that reach each other through connections; 1 when nobody is left out.
@@ -41,7 +41,10 @@ public struct SwarmScale: Sendable {
         world.simulation.tap = { packet in
             report.datagrams += 1
             mix(UInt64(bitPattern: packet.time.microseconds))
-            mix(UInt64(packet.source.port) << 16 | UInt64(packet.destination.port))
+            for place in [packet.source, packet.destination] {
+                mix(UInt64(place.port))
+                for octet in place.address.octets { mix(UInt64(octet)) }
+            }
             for byte in packet.payload { mix(UInt64(byte)) }
         }
         func key(_ number: Int) -> [UInt8] { Blake2b.hash256([UInt8(number & 255), UInt8(number >> 8)]).bytes }
