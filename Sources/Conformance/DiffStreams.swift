@@ -16,9 +16,25 @@ private struct StreamView {
     let unordered: [[UInt8]]
     let hasEnd: Bool
     let isDestroyed: Bool
+    /// The packet with which either side destroyed the stream, and the last of this direction.
+    let destroyed: Int?
+    let lastPacket: Int
+    /// Nothing but a DESTROY came back.
+    let isUnanswered: Bool
     let units: [(packet: Int, unit: Unit)]
 
     var bytes: [UInt8] { Array(messages.joined()) }
+    /// A peer sends from its server socket or from its client socket, whichever got through.
+    var fromPeer: Substring { from.prefix { $0 != "." } }
+    var toPeer: Substring { to.prefix { $0 != "." } }
+
+    /// A connection of the same two peers that was destroyed while the other one lived on, or that only one side ever knew of, and that
+    /// carried nothing but the beginning of what the other one carries.
+    func lost(against other: StreamView) -> Bool {
+        isEncrypted && other.isEncrypted && flow != other.flow && fromPeer == other.fromPeer && toPeer == other.toPeer
+            && from != "another socket" && to != "another socket" && unordered.isEmpty && other.messages.starts(with: messages)
+            && (isUnanswered || (destroyed ?? .max) < other.lastPacket)
+    }
 }
 
 extension DiffRuns {
@@ -53,17 +69,24 @@ extension DiffRuns {
         pass { "\(kind($0)) \(content($0))" }
         pass { "\(kind($0)) \(role($0.from)) \(role($0.to)) \($0.messages.isEmpty)" }
         for (x, y) in pairs.sorted(by: { $0.0 < $1.0 }) { compare(viewsA[x], viewsB[y]) }
-        for index in restA { only(.missing, viewsA[index], a) }
-        for index in restB { only(.extra, viewsB[index], b) }
+        for index in restA { only(.missing, viewsA[index], a, viewsA) }
+        for index in restB { only(.extra, viewsB[index], b, viewsB) }
     }
 
-    private mutating func only(_ kind: DiffFinding.Kind, _ view: StreamView, _ dissection: Dissection) {
+    private mutating func only(_ kind: DiffFinding.Kind, _ view: StreamView, _ dissection: Dissection, _ all: [StreamView]) {
         let name = view.isEncrypted ? "secret stream" : "UDX stream"
         // Peers that dial each other at once open streams that carry nothing and are given up.
         if view.messages.isEmpty, view.unordered.isEmpty, view.isDestroyed || !view.hasEnd {
             diff.allow(
                 "streams without data", .free("peers that dial each other at once give up one connection before it is used"), "\(kind)",
                 view.from)
+            return
+        }
+        // What a peer says first on every connection, it may have said on one that lost against a crossing one as well.
+        if all.contains(where: { view.lost(against: $0) || $0.lost(against: view) && $0.messages == view.messages }) {
+            diff.allow(
+                "connections that crossed",
+                .bounded("one that is given up carries no more than what its owner says first on the one that stays"), "\(kind)", view.from)
             return
         }
         let packet = dissection.packets[view.firstPacket]
@@ -83,6 +106,14 @@ extension DiffRuns {
             guard let flow, flow.relayedFrom != nil else { return false }
             return flow.packets.filter { dissection.packets[$0].relayedCopyOf != nil }.count * 2 > flow.packets.count
         }
+        func destroyed(_ flow: UDXFlow?) -> Int? {
+            [flow?.destroyed, flow?.reverse.flatMap { dissection.flows[$0].destroyed }].compactMap { $0 }.min()
+        }
+        func isUnanswered(_ flow: UDXFlow?) -> Bool {
+            guard let flow else { return false }
+            return flow.reverse.map { dissection.flows[$0].packets.allSatisfy { $0 == dissection.flows[flow.reverse ?? 0].destroyed } }
+                ?? true
+        }
         for stream in dissection.secretStreams {
             if let flow = stream.flow { encrypted.insert(flow) }
             let flow = stream.flow.map { dissection.flows[$0] }
@@ -93,6 +124,7 @@ extension DiffRuns {
                     isEncrypted: true, isRelayed: isRelayed(flow),
                     firstPacket: flow?.packets.first ?? stream.frames.first?.packet ?? 0,
                     unordered: stream.messages.map(\.plaintext), hasEnd: flow?.endSeq != nil, isDestroyed: flow?.destroyed != nil,
+                    destroyed: destroyed(flow), lastPacket: flow?.packets.last ?? 0, isUnanswered: isUnanswered(flow),
                     // A packet may complete several frames; its units stand once.
                     units: Set(frames.map(\.packet)).sorted().flatMap { packet in
                         dissection.packets[packet].units.filter { layers.contains($0.layer) }.map { (packet, $0) }
@@ -104,7 +136,8 @@ extension DiffRuns {
                     flow: number, from: labels.name(flow.from), to: labels.name(flow.to), messages: flow.bytes.isEmpty ? [] : [flow.bytes],
                     isEncrypted: false, isRelayed: isRelayed(flow), firstPacket: flow.packets[0],
                     unordered: flow.messages.map { Array(dissection.packets[$0.packet].packet.payload[$0.range]) },
-                    hasEnd: flow.endSeq != nil, isDestroyed: flow.destroyed != nil, units: []))
+                    hasEnd: flow.endSeq != nil, isDestroyed: flow.destroyed != nil, destroyed: destroyed(flow),
+                    lastPacket: flow.packets.last ?? 0, isUnanswered: isUnanswered(flow), units: []))
         }
         return result
     }

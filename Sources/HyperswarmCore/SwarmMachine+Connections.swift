@@ -158,6 +158,8 @@ extension SwarmMachine {
             return id
         }
         connections[id] = connection
+        // SWARM-32.
+        if Mutation.hyperswarm(32, 1).isActive { connectionByKey[key] = nil }
         guard let existing = connectionByKey[key], let old = connections[existing] else {
             adopt(id)
             return id
@@ -179,6 +181,10 @@ extension SwarmMachine {
             if !Mutation.hyperswarm(15, 2).isActive { effects.append(.sendKeepAlive(existing)) }
             connections[id]?.isDestroyed = true
             effects.append(.destroyConnection(id, .duplicate))
+            if Mutation.hyperswarm(15, 3).isActive {
+                connections[existing]?.isDestroyed = true
+                effects.append(.destroyConnection(existing, .duplicate))
+            }
         }
         return id
     }

@@ -169,6 +169,18 @@ public struct LiveCell: Sendable {
             if timed > 0 {
                 notes.append("late acknowledgements (\(timed)) are not judged: this machine kept threads waiting for \(stall) ms")
             }
+            if let delay = context?.delay {
+                let ghosts = SwarmDials(audit.dissection).ghosts(in: audit.dissection)
+                let text = "\(delay.what), and had to be waited for \(delay.milliseconds) ms more"
+                if ghosts.isEmpty {
+                    reasons.append("\(text): nothing in the capture explains it")
+                } else {
+                    notes.append(
+                        "\(text): dials that had been given up were answered late and took the place of connections in use "
+                            + "(packets \(ghosts.map(String.init).joined(separator: ", "))), as the reference's rule for crossing dials has it"
+                    )
+                }
+            }
             let diff = recorded.map { Diff.compare($0, bundle) }
             let differing = (diff?.findings ?? []).filter { scenario.unjudged?.covers($0) != true }
             for finding in differing.prefix(8) { reasons.append(LiveCell.sentence(finding)) }

@@ -24,6 +24,8 @@ public final class ScenarioContext {
     /// For the bundle's manifest.
     public private(set) var manifestPeers = JSONObject()
     public private(set) var comparisons = 0
+    /// What swarms had to be waited for, longer than the script gives them: only a cause that the capture shows excuses it.
+    public private(set) var delay: (what: String, milliseconds: Int)?
     /// What the network's nodes start from: nothing until `network` was called.
     public private(set) var bootstrap: JSON = []
     /// Nodes in the order of their start; closed last to first.
@@ -44,6 +46,9 @@ public final class ScenarioContext {
         comparisons += 1
         if !condition { throw ScenarioFailure(description: sentence()) }
     }
+
+    /// Notes that the script was held up.
+    func note(delay: String, milliseconds: Int) { self.delay = (delay, milliseconds) }
 
     public func integer(_ json: JSON, _ key: String) throws -> Int {
         guard let value = json[key]?.integer else {

@@ -21,6 +21,7 @@ enum SwarmMutants {
         Mutant("SWARM-13b", .hyperswarm(13, 2), "maxPeers refuses incoming connections."),
         Mutant("SWARM-14", .hyperswarm(14), "An explicit peer does not reduce the share of topics."),
         Mutant("SWARM-15a", .hyperswarm(15, 1), "The greater key keeps the incoming connection."),
+        Mutant("SWARM-15a", .hyperswarm(15, 3), "The greater key gives up both connections.", suffix: "both"),
         Mutant("SWARM-15b", .hyperswarm(15, 2), "No keepalive when a duplicate is refused."),
         Mutant("SWARM-16", .hyperswarm(16), "The lesser key keeps its own dial."),
         Mutant("SWARM-16", .hyperswarm(16, 1), "The survivor is emitted twice.", suffix: "twice"),
@@ -47,6 +48,7 @@ enum SwarmMutants {
         Mutant("SWARM-30", .hyperswarm(30), "The relay is not used after an aborted punch."),
         Mutant("SWARM-31", .hyperswarm(31), "A byte is sent on every new connection."),
         Mutant("SWARM-32", .hyperswarm(32), "Only the first topic of a peer is noted."),
+        Mutant("SWARM-32", .hyperswarm(32, 1), "Connections that crossed are both kept.", suffix: "both"),
         Mutant("SWARM-33", .hyperswarm(33), "A topic of another length is cut or filled."),
         Mutant("SWARM-34", .hyperswarm(34), "Rejoining announces before the unannounce is done."),
     ]

@@ -12,6 +12,7 @@ enum SwarmRules {
         selfAnnouncements(context, &report)
         fastOpen(context, &report)
         recordedHeaders(context, &report)
+        CrossingRules.run(context, &report)
     }
 
     /// The identifier header of each stream is what the application's side wrote, where the run recorded its writes.

@@ -25,6 +25,8 @@ public enum TraceChecks {
                 TraceCheck.recording("hyperswarm.trace-topics", ["SWARM-1"], "hyperswarm.join"),
                 TraceCheck.recording("hyperswarm.trace-records", ["SWARM-2"], "hyperswarm.record"),
                 TraceCheck.recording("hyperswarm.trace-listening", ["SWARM-3"], "hyperdht.self-announce"),
+                TraceCheck.recording("hyperswarm.trace-crossing", ["SWARM-15a", "SWARM-16"], "hyperswarm.crossing"),
+                TraceCheck.recording("hyperswarm.trace-one-connection", ["SWARM-32"], "hyperswarm.one-connection"),
             ], mutants: []),
     ]
 

@@ -197,6 +197,10 @@ extension TraceDissector {
                 show(1, "IK", carrier, payload: try state.read(message), verified: true)
                 // With both messages the handshake is finished, whether or not a party logged its end.
                 if result.handshakes[known].hash == nil { result.handshakes[known].hash = state.result?.hash }
+                if result.handshakes[known].messages.count == 1 {
+                    result.handshakes[known].messages.append(message)
+                    result.handshakes[known].carriers.append(carriers.map(\.packet))
+                }
             } catch { refuse(carrier, 1, error) }
         }
     }
