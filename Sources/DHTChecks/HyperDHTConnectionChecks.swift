@@ -12,6 +12,7 @@ enum HyperDHTConnectionChecks {
                 try exam.at(isOn ? "keepalive on" : "keepalive off") { try keepAlive(exam, isOn: isOn) }
             }
         },
+        Check("hyperdht.connects-in-a-row", ["HDHT-40"], .simulation) { exam in try connectsInARow(exam) },
         Check("hyperdht.pool-crossing", ["HDHT-65"], .simulation) { exam in
             try pool(exam, crossing: true)
         },
@@ -51,6 +52,36 @@ enum HyperDHTConnectionChecks {
             }
         }
         exam.equal("nothing reaches the application", client.data(of: connection).count, 0)
+    }
+
+    /// The bounds on handshakes are against clients that only knock: one that connects as often as it likes never meets them.
+    private static func connectsInARow(_ exam: Examination) throws {
+        let network = HyperDHTSimulation(seed: exam.seed)
+        try network.start(core: 4)
+        let server = network.addUser {
+            $0.limits.handshakesPerSecondAndHost = 2
+            $0.limits.handshakesPerServer = 3
+        }
+        let client = network.addUser()
+        try network.run(seconds: 10) { server.node.isReady && client.node.isReady }
+        let key = try HyperDHTConnectChecks.keyPair(1)
+        let id = try network.command(server) { try $0.listen(key) }
+        try network.run(seconds: 10) { server.isListening(id) }
+        for number in 1...8 {
+            let connection = network.command(client) { $0.connect(key.publicKey) }
+            // Before a request would be repeated.
+            let simulation = network.simulation
+            exam.require(
+                "connect \(number)",
+                try simulation.run(until: simulation.now + .milliseconds(500)) {
+                    client.isConnected(connection) && server.accepted.count == number
+                })
+            // Until the server has read something of it.
+            _ = try simulation.run(until: simulation.now + .milliseconds(50)) { false }
+            network.command(client) { $0.destroy(connection) }
+        }
+        exam.equal("refused", server.node.statistics.dropped[.handshakesTooOften] ?? 0, 0)
+        exam.equal("too many", server.node.statistics.dropped[.tooManyHandshakes] ?? 0, 0)
     }
 
     /// Two nodes with a pool each. Crossing: both dial. Otherwise one dials, then the other.

@@ -31,8 +31,8 @@ extension SecretStream {
         }
     }
 
-    /// Whether the peer's id header has been taken.
-    private var isReading: Bool { if case .open = phase { true } else { false } }
+    /// Whether the peer's id header has been taken: it holds the handshake's keys.
+    public var isReading: Bool { if case .open = phase { true } else { false } }
 
     /// Lengths that are allowed now: a Noise message, exactly the id header, or at least an empty message.
     private var limits: ClosedRange<Int> {

@@ -7,9 +7,11 @@ import UDX
 
 /// Bounds on what peers can make a node hold or do. None is reached by a peer that behaves. Each drop is counted under its name.
 public struct HyperDHTLimits: Sendable {
-    /// Handshakes that one server keeps at a time: each costs Diffie-Hellman and ten seconds of memory.
+    /// Handshakes that one server keeps at a time without a client that proved to be there: each costs Diffie-Hellman and ten seconds of memory.
     public var handshakesPerServer = 1024
-    /// New handshakes that one server works out from one source host within a second.
+    /// Handshakes that one server remembers in all, those of clients that connected too.
+    public var handshakesRememberedPerServer = 16_384
+    /// New handshakes that one server works out from one source host within a second; those of clients that connected do not count.
     public var handshakesPerSecondAndHost = 64
     /// Messages of others passed on (PEER_HANDSHAKE, PEER_HOLEPUNCH) within a second, in all and from one source host.
     public var relayedPerSecond = 4096

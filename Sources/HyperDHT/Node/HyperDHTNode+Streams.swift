@@ -202,6 +202,9 @@ extension HyperDHTNode {
         case .data(_, let bytes):
             sawTraffic(connection)
             connection.secret.receive(bytes, at: now)
+            if let handshake = connection.handshake, !handshake.isProven, connection.secret.isReading {
+                servers[handshake.server]?.prove(handshake)
+            }
         case .message(_, let bytes):
             sawTraffic(connection)
             if !bytes.isEmpty { connection.secret.receiveUnordered(bytes) }

@@ -38,4 +38,11 @@ struct SourceGate {
         all += 1
         return true
     }
+
+    /// What this host made us do turned out to be in good faith: it may do as much again. Never more than what counts now is given back.
+    mutating func giveBack(_ host: IPAddress) {
+        guard let count = counts[host], count > 0 else { return }
+        counts[host] = count - 1
+        all -= 1
+    }
 }

@@ -19,7 +19,10 @@ extension HyperDHTNode {
             answer(known, path, request)
             return
         }
-        guard server.byNumber.count < config.limits.handshakesPerServer else { return statistics.drop(.tooManyHandshakes) }
+        guard server.unproven < config.limits.handshakesPerServer, server.byNumber.count < config.limits.handshakesRememberedPerServer
+        else {
+            return statistics.drop(.tooManyHandshakes)
+        }
         let client = peerAddress ?? request.from
         guard server.gate.admits(client.address, now) else { return statistics.drop(.handshakesTooOften) }
         let handshake = ServerHandshake(

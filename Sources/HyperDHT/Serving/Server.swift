@@ -15,6 +15,9 @@ final class Server {
     private(set) var byNoise: [[UInt8]: ServerHandshake] = [:]
     private(set) var byNumber: [UInt64: ServerHandshake] = [:]
     var gate: SourceGate
+    /// Handshakes whose client has not shown yet that it is where it says.
+    private var proven = 0
+    var unproven: Int { byNumber.count - proven }
     var isClosing = false
     var isSuspended = false
     var hasReportedListening = false
@@ -43,7 +46,16 @@ final class Server {
         byNumber[handshake.number] = handshake
     }
 
+    /// The client's encrypted stream has come: it is there, and had our answer. Its handshake is held against nobody any more.
+    func prove(_ handshake: ServerHandshake) {
+        guard !handshake.isProven, byNumber[handshake.number] === handshake else { return }
+        handshake.isProven = true
+        proven += 1
+        gate.giveBack(handshake.clientAddress.address)
+    }
+
     func forget(_ handshake: ServerHandshake) {
+        if handshake.isProven, byNumber[handshake.number] === handshake { proven -= 1 }
         if self.handshake(slot: handshake.slot) === handshake, let index = Int(exactly: handshake.slot) { slots[index] = nil }
         while let last = slots.last, last == nil { slots.removeLast() }
         if byNoise[handshake.noise] === handshake { byNoise[handshake.noise] = nil }

@@ -38,6 +38,8 @@ final class ServerHandshake {
     /// True once the stream has a direct path, or is gone.
     var hasPath = false
     var isAborted = false
+    /// The client's encrypted stream has come.
+    var isProven = false
     var repliesFromPuncher = false
     var puncher: Puncher?
     var box: HolepunchBox?
