@@ -181,7 +181,7 @@ let package = Package(
             [
                 "Conformance", "ConformanceReports", "Dissection", "PacketCapture", "StrictJSON", "SansIO", "EncryptionChecks", "UDXChecks",
                 "DHTChecks",
-                "SwarmChecks", "TraceChecks",
+                "SwarmChecks", "TraceChecks", "LivePeers",
             ]),
         tests("FuzzingTests", ["Fuzzing"]),
         tests("RuntimeTests", ["Hyperswarm", "NetworkSimulator"]),

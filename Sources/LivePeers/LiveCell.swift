@@ -150,6 +150,11 @@ public struct LiveCell: Sendable {
             verdict = .crash
             reasons.append("\(peer.name) did not leave with status 0 within five seconds after its input was closed")
         }
+        for peer in peers where verdict.isPassed {
+            guard let breach = peer.breach else { continue }
+            verdict = .fails
+            reasons.append("\(peer.name): \(breach)")
+        }
 
         let stall = meter.stop()
         do {

@@ -105,6 +105,11 @@ public struct NATLabRun: Sendable {
             verdict = .crash
             reasons.append("\(peer.name) did not leave with status 0 within five seconds after its input was closed")
         }
+        for peer in script.peers where verdict.isPassed {
+            guard let breach = peer.breach else { continue }
+            verdict = .fails
+            reasons.append("\(peer.name): \(breach)")
+        }
         usleep(300_000)
         for capture in captures where !capture.stop() {
             return outcome(.harnessError, story, reasons + ["\(capture.path) lost packets: it is no evidence"], 0, script.comparisons)

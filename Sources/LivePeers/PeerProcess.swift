@@ -34,6 +34,7 @@ public final class PeerProcess: @unchecked Sendable {
     public let process: pid_t
     /// False: what was said and asked is not kept.
     private let keepsTranscript: Bool
+    private let limits: Limits
     /// Write end of its input, read ends of its output and errors.
     private let input: Int32
     private let condition = NSCondition()
@@ -41,17 +42,33 @@ public final class PeerProcess: @unchecked Sendable {
     private var replies: [Int: JSON] = [:]
     private var events: [JSON] = []
     private var log: [(time: Int64, json: JSON)] = []
+    private var logBytes = 0
     private var requests: [(time: Int64, command: String, arguments: JSONObject)] = []
     private var lastErrors: [String] = []
     private var ended = false
     private var broken: String?
+    /// Something that it said is not kept.
+    private var isCut = false
+
+    /// How much of what it says is kept. A peer that says more breaks the run: what is cut would be no evidence.
+    public struct Limits: Sendable {
+        /// Events, and likewise replies, that nobody has taken.
+        public var waiting = 100_000
+        /// Bytes of all its lines together, where the transcript is kept.
+        public var transcriptBytes = 256 << 20
+
+        public init() {}
+    }
 
     /// Starts the program that the first word names, looked for as a shell does.
     ///
     /// Not through Foundation's `Process`: that one wakes itself over a UDP socket on loopback, and those datagrams would stand in the capture.
-    public init(name: String, command: [String], environment: [String: String] = [:], keepsTranscript: Bool = true) throws {
+    public init(
+        name: String, command: [String], environment: [String: String] = [:], keepsTranscript: Bool = true, limits: Limits = Limits()
+    ) throws {
         self.name = name
         self.keepsTranscript = keepsTranscript
+        self.limits = limits
         func fail(_ message: String) -> PeerFailure { PeerFailure(kind: .crash, peer: name, message: message, code: nil) }
         guard let program = command.first else { throw fail("an empty command") }
         // A peer that is gone must not end this process by SIGPIPE.
@@ -129,15 +146,34 @@ public final class PeerProcess: @unchecked Sendable {
             broken = broken ?? "a line is no JSON object: \(String(decoding: line.prefix(120), as: UTF8.self))"
             return
         }
-        if keepsTranscript { log.append((PeerProcess.now, json)) }
+        // What is broken stays so: nothing more is kept of it.
+        guard broken == nil else { return }
+        if keepsTranscript {
+            logBytes += line.count
+            guard logBytes <= limits.transcriptBytes else { return exceeded("\(limits.transcriptBytes) bytes in all") }
+            log.append((PeerProcess.now, json))
+        }
         if object["event"] != nil {
+            guard events.count < limits.waiting else { return exceeded("\(limits.waiting) events that nobody has asked for") }
             events.append(json)
         } else if let id = object["id"]?.integer {
+            guard replies.count < limits.waiting else { return exceeded("\(limits.waiting) replies that nobody has asked for") }
             replies[Int(id)] = json
         } else {
-            broken = broken ?? "a line is neither a reply nor an event: \(json.text().prefix(120))"
+            broken = "a line is neither a reply nor an event: \(json.text().prefix(120))"
         }
     }
+
+    private func exceeded(_ what: String) {
+        broken = "it has said more than is kept: \(what)"
+        isCut = true
+    }
+
+    /// What is lost may be what is waited for, or what must not have come: nothing that is left counts.
+    private func checkWhole() throws { if isCut, let broken { throw failure(.contract, broken) } }
+
+    /// How it broke the contract, whether anybody waited for something since or not.
+    public var breach: String? { condition.withLock { broken } }
 
     private func note(error line: [UInt8]) {
         condition.lock()
@@ -200,6 +236,7 @@ public final class PeerProcess: @unchecked Sendable {
         condition.lock()
         defer { condition.unlock() }
         while true {
+            try checkWhole()
             if let reply = replies.removeValue(forKey: id) { return try check(reply, command) }
             if let broken { throw failure(.contract, broken) }
             if ended { throw failure(.crash, "it ended before it answered \(command)\(tail)") }
@@ -211,6 +248,7 @@ public final class PeerProcess: @unchecked Sendable {
     public func pendingReply(to id: Int, _ command: String) throws -> JSON? {
         condition.lock()
         defer { condition.unlock() }
+        try checkWhole()
         if let reply = replies.removeValue(forKey: id) { return try check(reply, command) }
         if let broken { throw failure(.contract, broken) }
         if ended { throw failure(.crash, "it ended before it answered \(command)\(tail)") }
@@ -244,6 +282,7 @@ public final class PeerProcess: @unchecked Sendable {
         condition.lock()
         defer { condition.unlock() }
         while true {
+            try checkWhole()
             if let index = events.firstIndex(where: { $0["event"]?.string == name && matches($0) }) { return events.remove(at: index) }
             if let broken { throw failure(.contract, broken) }
             if ended { throw failure(.crash, "it ended before the event \(name)\(tail)") }

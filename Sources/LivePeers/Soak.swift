@@ -162,5 +162,6 @@ public final class Soak {
         for peer in [b, a, network] where !peer.stop() {
             failures.append("\(peer.name) did not leave with status 0 within five seconds after its input was closed")
         }
+        for peer in [network, a, b] { if let breach = peer.breach { failures.append("\(peer.name): \(breach)") } }
     }
 }

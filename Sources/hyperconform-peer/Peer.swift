@@ -36,7 +36,7 @@ final class Peer: @unchecked Sendable {
     private var lastHandle: Int64 = 0
     /// The last request in the order of each handle.
     private var chains: [Int64: Task<Void, Never>] = [:]
-    private var usedIDs: Set<Int64> = []
+    private var usedIDs = UsedIDs()
     private var udxHost: UDXSocketHost?
     private var secretHost: SecretStreamHost?
 
@@ -137,7 +137,7 @@ final class Peer: @unchecked Sendable {
                     "error": ["code": "BAD_REQUEST", "message": "one JSON object with \"id\" and \"command\" is expected on each line"],
                 ]))
         }
-        guard lock.withLock({ usedIDs.insert(id).inserted }) else {
+        guard lock.withLock({ usedIDs.insert(id) }) else {
             return output.line(
                 JSONObject([
                     "id": .integer(id), "error": ["code": "BAD_REQUEST", "message": "this id has been used: every request needs its own"],

@@ -1,10 +1,11 @@
 import Conformance
-import HyperDHT
 import NetworkSimulator
 import SansIO
 import Testing
+import UDX
 
 @testable import DHTChecks
+@testable import HyperDHT
 
 /// What no requirement speaks of: remembered routes, suspending, destroying, keys that sign elsewhere.
 @Suite struct HyperDHTLifeTests {
@@ -43,6 +44,68 @@ import Testing
         try network.run(seconds: 30)
         #expect(client.node.puncherSocketCount == 0)
         #expect(server.node.puncherSocketCount == 0)
+    }
+
+    /// A connection and the handshake that made it hold one another; a server that closes, as every server of a soak does, must part them too.
+    @Test(arguments: Ending.allCases) func closedConnectionsLeaveNothing(_ ending: Ending) throws {
+        let network = HyperDHTSimulation(seed: 4)
+        try network.start(core: 6)
+        let (server, client) = (network.nodes[4], network.nodes[5])
+        var remains: [Remains] = []
+        for number in 1...3 as ClosedRange<UInt8> {
+            let key = try HyperDHTConnectChecks.keyPair(number)
+            let id = try network.command(server) { try $0.listen(key) }
+            try network.run(seconds: 10) { server.isListening(id) }
+            let outgoing = network.command(client) { $0.connect(key.publicKey) }
+            #expect(try network.run(seconds: 10) { client.isConnected(outgoing) && server.accepted.count == Int(number) })
+            let incoming = try #require(server.accepted.last)
+            remains += [Remains(try #require(server.node.connections[incoming])), Remains(try #require(client.node.connections[outgoing]))]
+            if ending == .serverFirst { network.command(server) { $0.close(id) } }
+            // Both sides have more under way than gets through.
+            network.command(client) { _ = $0.write(outgoing, [UInt8](repeating: 1, count: 100_000)) }
+            network.command(server) { _ = $0.write(incoming, [UInt8](repeating: 2, count: 100_000)) }
+            try network.run(seconds: 1) { !server.data(of: incoming).isEmpty }
+            switch ending {
+            case .reset, .serverFirst: network.command(client) { $0.destroy(outgoing) }
+            case .bothEnd:
+                network.command(client) { $0.end(outgoing) }
+                network.command(server) { $0.end(incoming) }
+            }
+            #expect(try network.run(seconds: 10) { server.closure(of: incoming) != nil && client.closure(of: outgoing) != nil })
+            if ending != .serverFirst { network.command(server) { $0.close(id) } }
+        }
+        // Streams linger, and handshakes are remembered, for seconds.
+        try network.run(seconds: 60)
+        for node in [server.node, client.node] {
+            #expect(node.connections.isEmpty && node.streamOwners.isEmpty && node.servers.isEmpty && node.requests.isEmpty)
+            #expect(node.operations.isEmpty && node.queries.isEmpty && node.probes.isEmpty && node.routesBySocket.isEmpty)
+            #expect(node.firewallQuestions.isEmpty && node.relayedHandshakes.isEmpty && node.relaySessions.isEmpty)
+            #expect(node.udx.streamIDs.isEmpty && node.udx.lingeringCount == 0)
+            #expect(node.timers.count == 0 && node.puncherSocketCount == 0)
+        }
+        for rest in remains { #expect(rest.connection == nil && rest.handshake == nil && rest.attempt == nil) }
+    }
+
+    enum Ending: CaseIterable {
+        /// The client destroys, then the server closes.
+        case reset
+        /// The server closes while its connection is open.
+        case serverFirst
+        /// In good order.
+        case bothEnd
+    }
+
+    /// What must be gone when a connection is.
+    private struct Remains {
+        weak var connection: Connection?
+        weak var handshake: ServerHandshake?
+        weak var attempt: ConnectAttempt?
+
+        init(_ connection: Connection) {
+            self.connection = connection
+            handshake = connection.handshake
+            attempt = connection.attempt
+        }
     }
 
     @Test func suspendedAndResumed() throws {

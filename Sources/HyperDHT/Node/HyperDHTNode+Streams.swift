@@ -153,7 +153,10 @@ extension HyperDHTNode {
 
     func rememberRoute(_ connection: Connection, _ socket: SocketID, _ address: Endpoint) {
         connection.wantsReusableSocket = true
-        if routesBySocket[connection.remotePublicKey] == nil { routesBySocket[connection.remotePublicKey] = (socket, address) }
+        // Routes over an ordinary socket end with nothing: without a bound they would pile up, one for each key that ever connected.
+        if routesBySocket[connection.remotePublicKey] == nil, routesBySocket.count < config.limits.rememberedRelays {
+            routesBySocket[connection.remotePublicKey] = (socket, address)
+        }
         sockets.setReusable(socket, true)
     }
 
@@ -320,6 +323,8 @@ extension HyperDHTNode {
         destroyRelay(connection)
         relayChannelClosed(connection)
         leavePool(connection)
+        // They hold one another, and a server that has closed since has no timer left that would part them.
+        if let handshake = connection.handshake { part(handshake) }
         connections[connection.id] = nil
         if connection.wantsReusableSocket, reason != nil, let socket = connection.socket {
             sockets.setReusable(socket, false)

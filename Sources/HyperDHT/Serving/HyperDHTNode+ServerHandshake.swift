@@ -284,10 +284,13 @@ extension HyperDHTNode {
         handshake.clearTimer = nil
         abandonRelay(handshake)
         server.forget(handshake)
-        if handshake.relay == nil {
-            handshake.connection?.handshake = nil
-            handshake.connection = nil
-        }
+        if handshake.relay == nil { part(handshake) }
+    }
+
+    /// The connection goes on, or ends, without the handshake that made it.
+    func part(_ handshake: ServerHandshake) {
+        handshake.connection?.handshake = nil
+        handshake.connection = nil
     }
 
     /// Neither a punch nor a packet came in time.

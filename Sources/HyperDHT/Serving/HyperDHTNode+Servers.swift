@@ -64,6 +64,7 @@ extension HyperDHTNode {
             abandonRelay(handshake)
             if !handshake.hasPath, handshake.connection == nil { dropStream(handshake) }
             server.forget(handshake)
+            if handshake.relay == nil { part(handshake) }
         }
     }
 }

@@ -75,14 +75,20 @@ public final class EventLoop: @unchecked Sendable {
 
     /// Runs `body` on the loop's thread and returns what it returns; throws `EventLoopEnded` if the loop has ended.
     func perform<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
-        try await withCheckedThrowingContinuation { continuation in
-            let accepted = submit { continuation.resume(with: Swift.Result { try body() }) }
+        defer { shared.pass() }
+        return try await withCheckedThrowingContinuation { continuation in
+            let accepted = submit {
+                let outcome = Swift.Result { try body() }
+                self.shared.pass()
+                continuation.resume(with: outcome)
+            }
             if !accepted { continuation.resume(throwing: EventLoopEnded()) }
         }
     }
 
     /// Ends the loop after the commands that were given; returns when its thread is done. Safe to call often.
     public func stop() async {
+        defer { shared.pass() }
         await withCheckedContinuation { continuation in
             let ended = shared.withLock { shared -> Bool in
                 if shared.hasEnded { return true }

@@ -42,6 +42,7 @@ extension Locked where Value: Awaitable {
     /// with `CancellationError`.
     func wait(orTake now: (inout Value) -> Result<Value.Waited, any Error>?) async throws -> Value.Waited {
         let number = withLock { $0.waiting.ticket() }
+        defer { pass() }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 let outcome = withLock { state -> Result<Value.Waited, any Error>? in
