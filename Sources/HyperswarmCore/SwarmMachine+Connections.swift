@@ -136,28 +136,21 @@ extension SwarmMachine {
     public func incoming(from key: Bytes32, now: Instant) -> SwarmConnectionID {
         self.now = max(self.now, now)
         let id = SwarmConnectionID(nextNumber())
-        var connection = Connection(key: key, isClient: false, isOpen: false, isWaiting: true)
+        connections[id] = Connection(key: key, isClient: false, isOpen: false, isWaiting: true)
         guard life == .running || Mutation.hyperswarm(27, 2).isActive else {
-            connection.isDestroyed = true
-            connections[id] = connection
-            effects.append(.destroyConnection(id, isDestroyed ? .destroyed : .suspended))
+            destroyConnection(id, isDestroyed ? .destroyed : .suspended)
             return id
         }
         // Its handshake was let in before the firewall changed.
         if firewallHasChanged, options.firewall.refuses(key) {
-            connection.isDestroyed = true
-            connections[id] = connection
-            effects.append(.destroyConnection(id, .refused))
+            destroyConnection(id, .refused)
             return id
         }
         // SWARM-13b: the limit on peers is for those that we dial.
         if Mutation.hyperswarm(13, 2).isActive, connectionByKey.count >= options.maxPeers {
-            connection.isDestroyed = true
-            connections[id] = connection
-            effects.append(.destroyConnection(id, .duplicate))
+            destroyConnection(id, .duplicate)
             return id
         }
-        connections[id] = connection
         // SWARM-32.
         if Mutation.hyperswarm(32, 1).isActive { connectionByKey[key] = nil }
         guard let existing = connectionByKey[key], let old = connections[existing] else {
@@ -167,26 +160,23 @@ extension SwarmMachine {
         statistics.duplicates += 1
         if keepsNew(old, key) {
             // SWARM-16, SWARM-17, SWARM-18: the new one is adopted when the old one has closed.
-            if let waiting = old.successor, connections[waiting] != nil {
-                connections[waiting]?.isDestroyed = true
-                effects.append(.destroyConnection(waiting, .duplicate))
-            }
+            if let waiting = old.successor { destroyConnection(waiting, .duplicate) }
             connections[existing]?.successor = id
-            if !old.isDestroyed {
-                connections[existing]?.isDestroyed = true
-                effects.append(.destroyConnection(existing, .duplicate))
-            }
+            destroyConnection(existing, .duplicate)
         } else {
             // SWARM-15a; SWARM-15b: a dead path shows itself.
             if !Mutation.hyperswarm(15, 2).isActive { effects.append(.sendKeepAlive(existing)) }
-            connections[id]?.isDestroyed = true
-            effects.append(.destroyConnection(id, .duplicate))
-            if Mutation.hyperswarm(15, 3).isActive {
-                connections[existing]?.isDestroyed = true
-                effects.append(.destroyConnection(existing, .duplicate))
-            }
+            destroyConnection(id, .duplicate)
+            if Mutation.hyperswarm(15, 3).isActive { destroyConnection(existing, .duplicate) }
         }
         return id
+    }
+
+    /// Asks once for the end of a connection; it counts until it has closed.
+    func destroyConnection(_ id: SwarmConnectionID, _ reason: SwarmEffect.DestroyReason) {
+        guard connections[id]?.isDestroyed == false else { return }
+        connections[id]?.isDestroyed = true
+        effects.append(.destroyConnection(id, reason))
     }
 
     /// The connection that the greater key initiated survives, unless the old one has carried messages both ways: then the peer lost it.
@@ -212,9 +202,7 @@ extension SwarmMachine {
         guard var connection = connections[id], !connection.isDestroyed, connection.isWaiting else { return }
         if let other = connectionByKey[connection.key], other != id {
             // Another took the place meanwhile.
-            connections[id]?.isDestroyed = true
-            effects.append(.destroyConnection(id, .duplicate))
-            return
+            return destroyConnection(id, .duplicate)
         }
         connection.isWaiting = false
         connection.isOpen = true

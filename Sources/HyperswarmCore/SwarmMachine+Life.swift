@@ -71,10 +71,7 @@ extension SwarmMachine {
                 discovery.needsUnannounce = false
             }
         }
-        for (id, connection) in connections where !connection.isDestroyed && !Mutation.hyperswarm(27, 3).isActive {
-            connections[id]?.isDestroyed = true
-            effects.append(.destroyConnection(id, .suspended))
-        }
+        if !Mutation.hyperswarm(27, 3).isActive { for id in connections.keys { destroyConnection(id, .suspended) } }
         timers.removeAll()
         for key in queue.keys { peers[key]?.isQueued = false }
         queue.removeAll()

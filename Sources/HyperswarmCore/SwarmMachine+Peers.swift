@@ -51,10 +51,7 @@ extension SwarmMachine {
 
     /// Ends connections and dials with some peers.
     public func disconnect(_ isUnwanted: (Bytes32) -> Bool) {
-        for (id, connection) in connections where !connection.isDestroyed && isUnwanted(connection.key) {
-            connections[id]?.isDestroyed = true
-            effects.append(.destroyConnection(id, .refused))
-        }
+        for (id, connection) in connections where isUnwanted(connection.key) { destroyConnection(id, .refused) }
     }
 
     private func unban(_ key: Bytes32) {
