@@ -1,13 +1,18 @@
+import Foundation
+
 /// Tries suites as a test does: every check must pass, every mutant must die.
 public enum SuiteTrial {
+    /// Seconds for one check. Under a sanitizer everything takes many times as long: `HYPERCONFORM_PATIENCE` says how many.
+    static let timeLimit = 60 * (ProcessInfo.processInfo.environment["HYPERCONFORM_PATIENCE"].flatMap { Double($0) } ?? 1)
+
     /// Checks that did not pass, each with its first finding or reason. Empty is good.
     public static func failures(_ suites: [CheckSuite], corpus: Corpus, threads: Int = 2) -> [String] {
-        describe(CheckPool(corpus: corpus, threads: threads).run(suites.flatMap(\.checks).map { CheckJob($0) }))
+        describe(CheckPool(corpus: corpus, threads: threads, timeLimitSeconds: timeLimit).run(suites.flatMap(\.checks).map { CheckJob($0) }))
     }
 
     /// Failures, then mutants that no check noticed. Empty is good.
     public static func weaknesses(_ suites: [CheckSuite], corpus: Corpus, threads: Int = 2) -> [String] {
-        let pool = CheckPool(corpus: corpus, threads: threads)
+        let pool = CheckPool(corpus: corpus, threads: threads, timeLimitSeconds: timeLimit)
         let checks = suites.flatMap(\.checks)
         let baseline = pool.run(checks.map { CheckJob($0) })
         let fates = MutantRun.results(mutants: suites.flatMap(\.mutants), checks: checks, baseline: baseline, pool: pool)

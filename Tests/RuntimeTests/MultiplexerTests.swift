@@ -75,6 +75,33 @@ private actor Counter {
     try sender.opened[1].sendNow([9])
     var idle = reader.opened[1].messages.makeAsyncIterator()
     #expect(await idle.next()?.payload == [9])
+    one.destroy()
+    two.destroy()
+    _ = try await (sender.opened[1].closed(), reader.opened[1].closed())
+}
+
+@Test func aMultiplexerGoesWithItsConnection() async throws {
+    let (one, two) = Pipe.pair()
+    let chat = ChannelOptions(ChannelKey("chat"), messageCount: 1)
+    weak var (here, there): (Multiplexer?, Multiplexer?) = (nil, nil)
+    let channels = try {
+        let (a, b) = (try Multiplexer(one, opening: [(chat, handshake: [])]), try Multiplexer(two, opening: [(chat, handshake: [])]))
+        (here, there) = (a, b)
+        return [a.opened[0], b.opened[0]]
+    }()
+    for channel in channels { _ = try await channel.opened() }
+    try await channels[0].send([1])
+    var messages = channels[1].messages.makeAsyncIterator()
+    #expect(await messages.next()?.payload == [1])
+    one.destroy()
+    two.destroy()
+    for channel in channels { _ = try await channel.closed() }
+    // What still reads ends by itself.
+    for _ in 0..<100_000 where here != nil || there != nil { await Task.yield() }
+    #expect(here == nil && there == nil)
+    // A channel that is kept does nothing any more.
+    await #expect(throws: StreamClosed.self) { try await channels[0].send([2]) }
+    channels[0].close()
 }
 
 @Test(.timeLimit(.minutes(1))) func theEndOfAConnectionIsNoticedWhileNobodyTakes() async throws {

@@ -19,7 +19,8 @@ public final class MuxChannel: Sendable {
     let handle: ChannelHandle
     /// Protocol name and id.
     public let key: ChannelKey
-    private let mux: Multiplexer
+    /// nil once the channel is closed: a multiplexer holds its channels, and would never go if they held it for good.
+    private let mux: Locked<Multiplexer?>
     /// What the other side sends, in order.
     public var messages: Arrivals<Message> { received.arrivals }
     private let received: Mailbox<Message>
@@ -32,7 +33,7 @@ public final class MuxChannel: Sendable {
     init(handle: ChannelHandle, key: ChannelKey, mux: Multiplexer, expected: Bytes32?, held: HeldMessages) {
         self.handle = handle
         self.key = key
-        self.mux = mux
+        self.mux = Locked(mux)
         self.expected = expected
         let share = held.share()
         self.held = share
@@ -53,7 +54,7 @@ public final class MuxChannel: Sendable {
 
     /// Waits until the connection has room, then sends a message.
     public func send(type: UInt64 = 0, _ payload: [UInt8]) async throws {
-        try await mux.room()
+        try await carrier().room()
         try sendNow(type: type, payload)
     }
 
@@ -62,11 +63,16 @@ public final class MuxChannel: Sendable {
         if expected != nil, (opening.current ?? nil) == nil {
             throw StreamFailure(code: "CAPABILITY_PENDING", message: "the peer has not proven yet that it is a member: wait for opened()")
         }
-        try mux.send(handle, type: type, payload)
+        try carrier().send(handle, type: type, payload)
     }
 
     /// Closes the channel on both sides. Others on the same connection go on.
-    public func close() { mux.close(handle) }
+    public func close() { mux.withLock(\.self)?.close(handle) }
+
+    private func carrier() throws -> Multiplexer {
+        guard let mux = mux.withLock(\.self) else { throw StreamClosed() }
+        return mux
+    }
 
     // MARK: For the multiplexer
 
@@ -85,5 +91,11 @@ public final class MuxChannel: Sendable {
         closing.fulfil(byRemote)
         held.close()
         received.finish()
+        let carrier = mux.withLock { mux in
+            defer { mux = nil }
+            return mux
+        }
+        // It goes outside the lock, if it goes.
+        withExtendedLifetime(carrier) {}
     }
 }
