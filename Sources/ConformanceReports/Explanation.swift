@@ -6,7 +6,11 @@ public struct Explanation {
     public let results: [CheckResult]
     public let mutants: [Mutant]
 
-    public init(requirement: Requirement, results: [CheckResult], mutants: [Mutant]) {
+    /// Columns of what the requirement says; nil where whoever shows it breaks lines.
+    public let width: Int?
+
+    public init(requirement: Requirement, results: [CheckResult], mutants: [Mutant], width: Int? = 100) {
+        self.width = width
         self.requirement = requirement
         self.results = results
         self.mutants = mutants
@@ -14,7 +18,7 @@ public struct Explanation {
 
     public var text: String {
         var lines = ["\(requirement.id)  \(requirement.layer), \(requirement.level.rawValue), \(requirement.kind.rawValue)"]
-        lines.append(Text.wrapped(requirement.text, indent: 2))
+        lines.append(width.map { Text.wrapped(requirement.text, indent: 2, width: $0) } ?? "  \(requirement.text)")
         if let condition = requirement.condition { lines.append("  applies if  \(condition)") }
         lines.append("  source      \(requirement.source)")
         lines.append(

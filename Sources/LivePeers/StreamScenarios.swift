@@ -94,18 +94,19 @@ extension Scenario {
                 try context.expect(
                     opened["handshake"]?.string == Hex.encode(text("hello from server")), "a channel's handshake arrives changed")
             }
+            // Each waits for its answer: the contract puts no order between requests of different handles.
             func send(_ peer: PeerProcess, _ channel: Int64, _ type: Int, _ bytes: [UInt8]) throws {
-                try context.post(
-                    peer, "channel.send", ["channel": .integer(Int(channel)), "type": .integer(type), "data": .string(Hex.encode(bytes))])
+                try peer.request(
+                    "channel.send", ["channel": .integer(Int(channel)), "type": .integer(type), "data": .string(Hex.encode(bytes))])
             }
             func number(_ value: Int) -> [UInt8] { value <= 0xfc ? [UInt8(value)] : [0xfd, UInt8(value & 0xff), UInt8(value >> 8)] }
             try send(context.second, here[0], 0, text("a"))
-            try context.post(context.second, "channel.cork", ["stream": .integer(stream)])
+            try context.second.request("channel.cork", ["stream": .integer(stream)])
             for index in 0..<5 {
                 try send(context.second, here[0], 1, number(index * 100))
                 try send(context.second, here[1], 0, text("batched \(index)"))
             }
-            try context.post(context.second, "channel.uncork", ["stream": .integer(stream)])
+            try context.second.request("channel.uncork", ["stream": .integer(stream)])
             func arrives(_ peer: PeerProcess, _ channel: Int64, _ type: Int, _ bytes: [UInt8]) throws {
                 let got = try peer.event("channelMessage") { $0["channel"]?.integer == channel }
                 try context.expect(got["data"]?.string == Hex.encode(bytes), "channel messages arrive changed or out of order")
@@ -114,13 +115,13 @@ extension Scenario {
             try arrives(context.first, there[0], 0, text("a"))
             try send(context.first, there[0], 0, text("re:a"))
             // What answers one batch leaves as one batch.
-            try context.post(context.first, "channel.cork", ["stream": .integer(other)])
+            try context.first.request("channel.cork", ["stream": .integer(other)])
             for index in 0..<5 {
                 try arrives(context.first, there[0], 1, number(index * 100))
                 try arrives(context.first, there[1], 0, text("batched \(index)"))
                 try send(context.first, there[1], 0, text("re:batched \(index)"))
             }
-            try context.post(context.first, "channel.uncork", ["stream": .integer(other)])
+            try context.first.request("channel.uncork", ["stream": .integer(other)])
             try arrives(context.second, here[0], 0, text("re:a"))
             for index in 0..<5 { try arrives(context.second, here[1], 0, text("re:batched \(index)")) }
             context.wait(milliseconds: 500)

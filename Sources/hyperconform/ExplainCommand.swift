@@ -35,9 +35,10 @@ struct ExplainCommand: AsyncParsableCommand {
         let text = requirements.map { requirement in
             Explanation(
                 requirement: requirement, results: results.filter { $0.requirements.contains(requirement.id) },
-                mutants: suites.flatMap(\.mutants).filter { $0.requirement == requirement.id }
+                mutants: suites.flatMap(\.mutants).filter { $0.requirement == requirement.id },
+                width: Terminal.width == nil ? 100 : nil
             ).text
         }
-        try Terminal.write(text.joined(separator: "\n"), to: nil)
+        Terminal.show(text.joined(separator: "\n"))
     }
 }

@@ -41,7 +41,7 @@ struct GateCommand: AsyncParsableCommand {
         let report = GateReport(gate, results: results, baseline: baseline)
         switch format {
         case .json: try Terminal.write(report.json.text(indent: 1) + "\n", to: nil)
-        case .table: try Terminal.write(report.text(colours: Terminal.colours), to: nil)
+        case .table: Terminal.show(report.text(colours: Terminal.colours))
         }
         if gate.exitCode != 0 { throw ExitCode(gate.exitCode) }
     }

@@ -104,10 +104,9 @@ struct PeerOptions: ParsableArguments {
         let name = outcome.scenario.padding(toLength: 24, withPad: " ", startingAt: 0)
         let pair = "\(outcome.first) > \(outcome.second)".padding(toLength: 16, withPad: " ", startingAt: 0)
         let verdict = outcome.verdict.rawValue.padding(toLength: 14, withPad: " ", startingAt: 0)
-        print("\(name) \(pair) \(verdict) \(outcome.packets) packets, \(outcome.comparisons) comparisons\(PeerOptions.judged(outcome))")
-        for reason in outcome.reasons { print("    \(reason)") }
-        for note in outcome.notes { print("    \(note)") }
-        fflush(nil)
+        let judged = "\(outcome.packets) packets, \(outcome.comparisons) comparisons\(PeerOptions.judged(outcome))"
+        let lines = ["\(name) \(pair) \(verdict)  \(judged)"] + (outcome.reasons + outcome.notes).map { "    \($0)" }
+        Terminal.show(lines.joined(separator: "\n") + "\n")
     }
 }
 
@@ -140,7 +139,7 @@ struct LiveCommand: ParsableCommand {
         }
         if options.format == .table, options.scenario == nil {
             for (name, reason) in Scenario.notLive {
-                print("\(name.padding(toLength: 24, withPad: " ", startingAt: 0)) not-run: \(reason)")
+                Terminal.show("\(name.padding(toLength: 24, withPad: " ", startingAt: 0))  not-run: \(reason)\n")
             }
         }
         try options.finish(outcomes)
@@ -219,7 +218,8 @@ struct DriftCommand: ParsableCommand {
                 changed += 1
                 print("\(name): \(diff.findings.count) changes")
                 for finding in diff.findings.prefix(12) {
-                    print("    \(finding.conversation): \(finding.field) \(finding.kind.rawValue), \(finding.a) became \(finding.b)")
+                    Terminal.show(
+                        "    \(finding.conversation): \(finding.field) \(finding.kind.rawValue), \(finding.a) became \(finding.b)\n")
                 }
             }
         }

@@ -41,7 +41,7 @@ struct MutantsCommand: AsyncParsableCommand {
         let report = MutantReport(requirements: plan.requirements, checks: plan.checks, fates: fates)
         switch format {
         case .json: try Terminal.write(report.json.text(indent: 1) + "\n", to: nil)
-        case .table: try Terminal.write(uncovered ? report.uncoveredText : report.text(colours: Terminal.colours), to: nil)
+        case .table: Terminal.show(uncovered ? report.uncoveredText : report.text(colours: Terminal.colours))
         }
         if uncovered ? !report.uncovered.isEmpty : fates.contains(where: { !$0.isKilled }) { throw ExitCode(1) }
     }

@@ -54,12 +54,11 @@ struct NATLabCommand: ParsableCommand {
             outcomes.append(outcome)
             guard format == .table else { continue }
             let verdict = outcome.verdict == .notRun ? "not-run(\(outcome.reasons.joined(separator: "; ")))" : outcome.verdict.rawValue
-            print(
+            Terminal.show(
                 "\(cell.name.padding(toLength: 24, withPad: " ", startingAt: 0)) \("\(b.name) > \(a.name)".padding(toLength: 14, withPad: " ", startingAt: 0))"
                     + " \(verdict.padding(toLength: max(12, verdict.count), withPad: " ", startingAt: 0)) \(outcome.story)"
-                    + (outcome.packets > 0 ? ", \(outcome.packets) packets, \(outcome.comparisons) comparisons" : ""))
-            if outcome.verdict != .notRun { for reason in outcome.reasons { print("    \(reason)") } }
-            fflush(nil)
+                    + (outcome.packets > 0 ? ", \(outcome.packets) packets, \(outcome.comparisons) comparisons" : "") + "\n")
+            if outcome.verdict != .notRun { for reason in outcome.reasons { Terminal.show("    \(reason)\n") } }
         }
         if format == .json {
             let rows = outcomes.map { outcome -> JSON in

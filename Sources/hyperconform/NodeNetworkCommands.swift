@@ -9,7 +9,7 @@ struct NodeNetworkCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "network",
         abstract:
-            "A whole local network: prints one line of JSON when it is ready, runs until standard input closes, then prints what it served."
+            "A whole local network: tells when it is ready, runs until standard input closes, then tells what it served. Not on a terminal: in JSON."
     )
 
     @Option(name: .long, help: ArgumentHelp("How many nodes, 1 to 100.", valueName: "n"))
@@ -41,13 +41,25 @@ struct NodeNetworkCommand: AsyncParsableCommand {
         {
             Terminal.fail("\(failure)", 1)
         }
-        let nodes = JSON.array(network.endpoints.map { NodeText.json($0) })
-        StopSignal.line(["ready": true, "bootstrap": [NodeText.json(network.bootstrap)], "nodes": nodes])
+        let isForPeople = Terminal.isTerminal(STDOUT_FILENO)
+        if isForPeople {
+            let who = count == 1 ? "The node is ready" : "\(count) nodes are ready, the first"
+            Terminal.show("\(who) at \(network.bootstrap). Ctrl-D ends \(count == 1 ? "it" : "them").\n")
+        } else {
+            let nodes = JSON.array(network.endpoints.map { NodeText.json($0) })
+            StopSignal.line(["ready": true, "bootstrap": [NodeText.json(network.bootstrap)], "nodes": nodes])
+        }
         await stop.wait()
-        var object = JSONObject()
-        for (command, count) in try await network.handledRequests() { object.set(command, .integer(count)) }
+        let served = try await network.handledRequests()
         await network.stop()
-        StopSignal.line(["requests": .object(object)])
+        if isForPeople {
+            let words = served.filter { $0.1 > 0 }.map { "\($0.1) \($0.0)" }
+            Terminal.show("Served: \(words.isEmpty ? "nothing" : words.joined(separator: ", ")).\n")
+        } else {
+            var object = JSONObject()
+            for (command, count) in served { object.set(command, .integer(count)) }
+            StopSignal.line(["requests": .object(object)])
+        }
     }
 }
 

@@ -47,10 +47,11 @@ struct PcapCheckCommand: ParsableCommand {
             ])
             try Terminal.write(JSON.object(object).text(indent: 1) + "\n", to: nil)
         case .table:
-            if let sentence { print(sentence) }
-            for (capture, finding) in findings.prefix(200) { print(capture == "capture" ? "\(finding)" : "\(capture): \(finding)") }
-            if findings.count > 200 { print("... and \(findings.count - 200) findings more") }
-            print("\(bundle.name): \(comparisons) comparisons, \(findings.count) findings")
+            var lines = sentence.map { [$0] } ?? []
+            for (capture, finding) in findings.prefix(200) { lines.append(capture == "capture" ? "\(finding)" : "\(capture): \(finding)") }
+            if findings.count > 200 { lines.append("... and \(findings.count - 200) findings more") }
+            lines.append("\(bundle.name): \(comparisons) comparisons, \(findings.count) findings")
+            Terminal.show(lines.joined(separator: "\n") + "\n")
         }
         if !findings.isEmpty { throw ExitCode(1) }
     }

@@ -42,7 +42,7 @@ struct PcapDiffCommand: ParsableCommand {
         let report = DiffReport(diff)
         switch format {
         case .json: try Terminal.write(report.json.text(indent: 1) + "\n", to: nil)
-        case .table: try Terminal.write(report.text(colours: Terminal.colours), to: nil)
+        case .table: Terminal.show(report.text(colours: Terminal.colours))
         }
         if let html { try Terminal.write(DiffHTML(diff).text, to: html) }
         if let annotate { try write(annotated(second, report), to: annotate) }

@@ -31,7 +31,7 @@ struct PcapDoctorCommand: ParsableCommand {
             for sentence in diagnosis.sentences {
                 let mark = ["problem": "✗", "warning": "!", "note": "·"][sentence.weight.rawValue] ?? "·"
                 let where_ = sentence.packets.isEmpty ? "" : " (packets \(sentence.packets.map(String.init).joined(separator: ", ")))"
-                print("\(mark) \(sentence.text)\(where_)")
+                Terminal.show("\(mark) \(sentence.text)\(where_)\n")
             }
         }
         if diagnosis.sentences.contains(where: { $0.weight == .problem }) { throw ExitCode(1) }

@@ -64,12 +64,14 @@ struct PcapShowCommand: ParsableCommand {
             if problems, own.isEmpty { continue }
             text += format == .json ? DissectionJSON.packet(packet, issues: own).text() + "\n" : printer.text(packet, issues: own)
             if text.utf8.count > 1 << 16 {
-                try Terminal.write(text, to: nil)
+                try output(text)
                 text = ""
             }
         }
-        try Terminal.write(text, to: nil)
+        try output(text)
     }
+
+    private func output(_ text: String) throws { if format == .json { try Terminal.write(text, to: nil) } else { Terminal.show(text) } }
 }
 
 /// "7", "7-20", "7-".

@@ -18,7 +18,7 @@ struct PcapStatsCommand: ParsableCommand {
         let statistics = Statistics(dissection)
         switch format {
         case .json: try Terminal.write(statistics.json.text(indent: 1) + "\n", to: nil)
-        case .table: try Terminal.write(StatisticsText.text(statistics, dissection), to: nil)
+        case .table: Terminal.show(StatisticsText.text(statistics, dissection))
         }
     }
 }

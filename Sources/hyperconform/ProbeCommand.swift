@@ -87,7 +87,7 @@ struct ProbeCommand: AsyncParsableCommand {
         if let output { try Terminal.write(text, to: output) }
         switch format {
         case .json: if output != "-" { try Terminal.write(text, to: nil) }
-        case .table: try Terminal.write(ProbeReport(results, checks, catalogue).text + "\n", to: nil)
+        case .table: Terminal.show(ProbeReport(results, checks, catalogue).text + "\n")
         }
         if checks.contains(where: { $0.verdict == .harnessError }) { throw ExitCode(3) }
         if checks.contains(where: { $0.verdict.isFailed && $0.verdict != .deviates }) { throw ExitCode(1) }

@@ -39,7 +39,7 @@ struct RecordCommand: ParsableCommand {
             ).run()
             let words = outcome.verdict.isPassed ? "recorded, \(outcome.packets) packets" : "\(outcome.verdict.rawValue), not kept"
             print("\(scenario.name): \(words)")
-            for reason in outcome.reasons { print("    \(reason)") }
+            for reason in outcome.reasons { Terminal.show("    \(reason)\n") }
             fflush(nil)
             guard !outcome.verdict.isPassed else { continue }
             try? FileManager.default.removeItem(atPath: place)

@@ -45,7 +45,7 @@ struct ReplayCommand: ParsableCommand {
             replays: replays(of: bundle), notes: notes)
         switch format {
         case .json: try Terminal.write(report.json.text(indent: 1) + "\n", to: nil)
-        case .table: try Terminal.write(report.text(colours: Terminal.colours), to: nil)
+        case .table: Terminal.show(report.text(colours: Terminal.colours))
         }
         if !report.isPassed { throw ExitCode(1) }
     }

@@ -81,7 +81,7 @@ struct RunCommand: AsyncParsableCommand {
         if let output { try Terminal.write(text, to: output) }
         switch format {
         case .json: if output != "-" { try Terminal.write(text, to: nil) }
-        case .table: try Terminal.write(TableReport(results, colours: Terminal.colours).text, to: nil)
+        case .table: Terminal.show(TableReport(results, colours: Terminal.colours).text)
         }
         let gate = Gate(results, expectations: expected, today: Input.today)
         if gate.exitCode != 0 {
@@ -95,7 +95,7 @@ struct RunCommand: AsyncParsableCommand {
     private func printNATMatrix() throws {
         let direct = try HyperDHTNATMatrix.run(seed: selection.seed)
         let relayed = try HyperDHTNATMatrix.run(seed: selection.seed, relayed: true)
-        print("Without a relay:\n\(HyperDHTNATMatrix.table(direct))\n\nWith a relay:\n\(HyperDHTNATMatrix.table(relayed))")
+        Terminal.show("Without a relay:\n\(HyperDHTNATMatrix.table(direct))\n\nWith a relay:\n\(HyperDHTNATMatrix.table(relayed))\n")
         if (direct + relayed).contains(where: { !$0.isAsExpected }) { throw ExitCode(1) }
     }
 }

@@ -49,8 +49,8 @@ struct SoakCommand: ParsableCommand {
         case .table:
             for (kind, count) in zip(Soak.kinds, soak.figures.last?.rounds ?? []) { print("\(kind): \(count) rounds") }
             for line in soak.unexplained { print("unexplained: \(line)") }
-            for reason in reasons { print(reason) }
-            print(reasons.isEmpty ? "passed: nothing grew" : "failed by the rule: \(Soak.rule)")
+            for reason in reasons { Terminal.show(reason + "\n") }
+            Terminal.show(reasons.isEmpty ? "passed: nothing grew\n" : "failed by the rule: \(Soak.rule)\n")
         }
         if !reasons.isEmpty { throw ExitCode(1) }
     }

@@ -27,7 +27,7 @@ struct VectorsCommand: AsyncParsableCommand {
         let report = VectorReport(files: files, results: results)
         switch format {
         case .json: try Terminal.write(report.json.text(indent: 1) + "\n", to: nil)
-        case .table: try Terminal.write(report.text(colours: Terminal.colours), to: nil)
+        case .table: Terminal.show(report.text(colours: Terminal.colours))
         }
         if results.contains(where: { $0.verdict.isFailed }) { throw ExitCode(1) }
         if results.contains(where: { $0.verdict == .harnessError }) { throw ExitCode(3) }

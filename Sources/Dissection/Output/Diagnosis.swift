@@ -54,6 +54,8 @@ public struct Diagnosis: Sendable {
         sentences.append(Sentence(weight: weight, text: text, packets: Array(packets.prefix(10))))
     }
 
+    private func counted(_ count: Int, _ what: String) -> String { "\(count) \(what)\(count == 1 ? "" : "s")" }
+
     private mutating func kadepy(_ dissection: Dissection) {
         var families: [KadePyMessage.Family: [Int]] = [:]
         for packet in dissection.packets {
@@ -70,7 +72,7 @@ public struct Diagnosis: Sendable {
             }
             add(
                 .problem,
-                "\(packets.count) packets are KadePy \(family.rawValue), not Hyperswarm: \(what). It can't talk to Hyperswarm peers.",
+                "\(packets.count == 1 ? "1 packet is" : "\(packets.count) packets are") KadePy \(family.rawValue), not Hyperswarm: \(what). It can't talk to Hyperswarm peers.",
                 packets)
         }
     }
@@ -122,7 +124,7 @@ public struct Diagnosis: Sendable {
         }
         if !lookups.isEmpty, !found, succeeded == 0 {
             add(
-                .warning, "FIND_PEER found no record on any of \(lookups.count) nodes asked: the key is not announced here.",
+                .warning, "FIND_PEER found no record on any of the \(counted(lookups.count, "node")) asked: the key is not announced here.",
                 lookups.map { dissection.packets[$0.request].number })
         }
     }
@@ -139,7 +141,8 @@ public struct Diagnosis: Sendable {
                 if payload.error == .aborted { aborted.append(packet.number) }
             }
         }
-        let sides = Set(dissection.packets.filter { randoms.contains($0.number) }.map(\.packet.source.address))
+        let random = Set(randoms)
+        let sides = Set(dissection.packets.filter { random.contains($0.number) }.map(\.packet.source.address))
         if !randoms.isEmpty, !firewalls.contains(Firewall.consistent.rawValue), !firewalls.contains(Firewall.open.rawValue), sides.count > 1
         {
             add(
@@ -152,7 +155,7 @@ public struct Diagnosis: Sendable {
         if !aborted.isEmpty { add(.warning, "Hole punching was aborted by one side.", aborted) }
         let probes = dissection.packets.filter { $0.kind == .probe }
         let low = probes.filter { $0.packet.timeToLive <= 5 && $0.packet.timeToLive > 0 }
-        if !low.isEmpty { add(.note, "\(low.count) probes with a low TTL opened a NAT from inside.", low.map(\.number)) }
+        if !low.isEmpty { add(.note, "\(counted(low.count, "probe")) with a low TTL opened a NAT from inside.", low.map(\.number)) }
     }
 
     private mutating func nodes(_ dissection: Dissection) {
@@ -164,7 +167,7 @@ public struct Diagnosis: Sendable {
         }
         if !dead.isEmpty {
             let names = dead.keys.sorted().prefix(5).map(\.description).joined(separator: ", ")
-            add(.warning, "\(dead.count) nodes do not answer: \(names).", dead.values.sorted())
+            add(.warning, "\(dead.count == 1 ? "1 node does" : "\(dead.count) nodes do") not answer: \(names).", dead.values.sorted())
         }
         var refused: [Int] = []
         var ephemeral: [Int] = []
@@ -183,7 +186,9 @@ public struct Diagnosis: Sendable {
         }
         if let version = UDXFingerprint.describe(dissection) { add(.note, version) }
         let resets = dissection.flows.compactMap { $0.destroyed }.map { dissection.packets[$0].number }
-        if !resets.isEmpty { add(.note, "\(resets.count) streams were destroyed, not ended.", resets) }
+        if !resets.isEmpty {
+            add(.note, "\(resets.count == 1 ? "1 stream was" : "\(resets.count) streams were") destroyed, not ended.", resets)
+        }
     }
 
     /// Large packets are repeated and never acknowledged while small ones get through.
