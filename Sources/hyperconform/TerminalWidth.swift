@@ -24,14 +24,16 @@ extension Terminal {
 
     private static func fit(line: Substring, _ width: Int) -> String {
         guard visible(line) > width else { return String(line) }
-        let margin = String(repeating: " ", count: hanging(line, width))
+        let indent = line.prefix { $0 == " " }.count
+        let column = hanging(line, width)
         var result = ""
         var current = String(line.prefix { $0 == " " })
         var isEmpty = true
         for word in line.drop(while: { $0 == " " }).split(separator: " ", omittingEmptySubsequences: false) {
             if !isEmpty, visible(current[...]) + 1 + visible(word) > width {
                 result += trimmed(current) + "\n"
-                current = margin
+                // A hash that is too long for the column stands as far in as it fits.
+                current = String(repeating: " ", count: min(column, max(indent + 2, width - visible(word))))
                 isEmpty = true
                 // Spaces at which a line was broken are gone.
                 if word.isEmpty { continue }
