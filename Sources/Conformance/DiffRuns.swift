@@ -10,6 +10,8 @@ struct DiffRuns {
     let labelsA: DiffLabels
     let labelsB: DiffLabels
     var diff: CaptureDiff
+    /// Both, if both are runs of swarms.
+    private let swarms: (a: DiffSwarms, b: DiffSwarms)?
     /// Packets that some comparison has dealt with.
     private var seenA: Set<Int> = []
     private var seenB: Set<Int> = []
@@ -20,6 +22,7 @@ struct DiffRuns {
         self.labelsA = labelsA
         self.labelsB = labelsB
         self.diff = diff
+        if let one = DiffSwarms(a, labelsA), let other = DiffSwarms(b, labelsB) { swarms = (one, other) } else { swarms = nil }
     }
 
     mutating func run() {
@@ -148,6 +151,10 @@ struct DiffRuns {
                 diff.allow("number of \(command) requests", limit.rule, "\(totalA)", "\(totalB)")
                 continue
             }
+            if let swarms, let rule = DiffSwarms.allows(command, swarms.a, swarms.b) {
+                diff.allow("number of \(command) requests", rule, "\(totalA)", "\(totalB)")
+                continue
+            }
             let rule = DiffRules.count(command)?.rule ?? .exact
             for index in lost {
                 let exchange = a.exchanges[index]
@@ -226,10 +233,15 @@ struct DiffRuns {
         func isContainer(_ field: DiffField) -> Bool {
             field.record.value == .bytes && nested.contains { field.record.range.contains($0.range.lowerBound) }
         }
+        let offer = holepunchOffer(unit, fieldsX, other, fieldsY)
         var twins: [String: DiffField] = [:]
         for field in fieldsY { twins[field.path] = field }
         for field in fieldsX {
             guard let twin = twins.removeValue(forKey: field.path) else {
+                if let offer, field.path.hasPrefix("holepunch.") {
+                    diff.allow("\(unit.layer.rawValue).\(field.pattern)", offer, field.text(unit.bytes), "nothing")
+                    continue
+                }
                 presence(.missing, unit, field, x, y, conversation)
                 continue
             }
@@ -245,6 +257,10 @@ struct DiffRuns {
                 }
                 continue
             }
+            if let offer, field.path == "flags", (Int(old) ?? 0) ^ (Int(new) ?? 0) == 1 {
+                diff.allow("\(unit.layer.rawValue).\(field.pattern)", offer, old, new)
+                continue
+            }
             if rule == .exact || !DiffRules.isWithin(unit.layer, field.pattern, old, new) {
                 fieldDiffers(unit, field, x, y, conversation, old, new, rule)
             } else if case .linked = rule, let broken = brokenLink(field, twin, unit, other) {
@@ -253,7 +269,23 @@ struct DiffRuns {
                 diff.allow("\(unit.layer.rawValue).\(field.pattern)", rule, old, new)
             }
         }
-        for field in fieldsY where twins[field.path] != nil { presence(.extra, other, field, x, y, conversation) }
+        for field in fieldsY where twins[field.path] != nil {
+            if let offer, field.path.hasPrefix("holepunch.") {
+                diff.allow("\(unit.layer.rawValue).\(field.pattern)", offer, "nothing", field.text(other.bytes))
+                continue
+            }
+            presence(.extra, other, field, x, y, conversation)
+        }
+    }
+
+    /// A server offers to punch a hole exactly if it does not know that it can be reached: then the one follows from the other.
+    private func holepunchOffer(_ one: Unit, _ fieldsOfOne: [DiffField], _ other: Unit, _ fieldsOfOther: [DiffField]) -> Variance? {
+        guard one.layer == .noisePayload else { return nil }
+        func offers(_ fields: [DiffField]) -> Bool { fields.contains { $0.path.hasPrefix("holepunch.") } }
+        func isOpen(_ fields: [DiffField], _ bytes: [UInt8]) -> Bool { fields.first { $0.path == "firewall" }?.text(bytes) == "1" }
+        let (first, second) = (offers(fieldsOfOne), offers(fieldsOfOther))
+        return first != second && first != isOpen(fieldsOfOne, one.bytes) && second != isOpen(fieldsOfOther, other.bytes)
+            ? .linked("a server that knows that it can be reached offers no hole punch") : nil
     }
 
     /// A linked value names the same party in both runs, where the manifests tell who that is.
@@ -341,6 +373,10 @@ struct DiffRuns {
             let isProbe = key.hasPrefix("probe")
             if isProbe, groupA.keys.contains(where: { $0.hasPrefix("probe,") }), groupB.keys.contains(where: { $0.hasPrefix("probe,") }) {
                 diff.allow("number of probes", .free("probes are sent until one gets through"), "\(x.count)", "\(y.count)")
+                continue
+            }
+            if isProbe, let swarms, let rule = DiffSwarms.allows("probe", swarms.a, swarms.b) {
+                diff.allow("number of probes", rule, "\(x.count)", "\(y.count)")
                 continue
             }
             for index in x.dropFirst(y.count) {

@@ -33,8 +33,6 @@ public struct LiveCell: Sendable {
         public let comparisons: Int
         /// The comparison with the recording of the same name; nil where there was none.
         public let diff: CaptureDiff?
-        /// Differences in conversations that the scenario leaves out of it.
-        public let unjudged: Int
         /// Folder with capture, key log, events, manifest; empty if nothing was kept.
         public let folder: String
     }
@@ -52,16 +50,22 @@ public struct LiveCell: Sendable {
     public let scenario: Scenario
     public let first: PeerCommand
     public let second: PeerCommand
+    /// Hosts the network's nodes in a process of its own; nil: the first peer hosts them.
+    public let host: PeerCommand?
     /// Where the bundle is kept.
     public let place: String
     /// Holds the recordings.
     public let corpus: Corpus?
     public let source: Source
 
-    public init(scenario: Scenario, first: PeerCommand, second: PeerCommand, place: String, corpus: Corpus?, source: Source = .recording) {
+    public init(
+        scenario: Scenario, first: PeerCommand, second: PeerCommand, host: PeerCommand? = nil, place: String, corpus: Corpus?,
+        source: Source = .recording
+    ) {
         self.scenario = scenario
         self.first = first
         self.second = second
+        self.host = host
         self.place = place
         self.corpus = corpus
         self.source = source
@@ -79,14 +83,14 @@ public struct LiveCell: Sendable {
 
     public func run() -> Outcome {
         func outcome(
-            _ verdict: Verdict, _ reasons: [String], packets: Int = 0, comparisons: Int = 0, diff: CaptureDiff? = nil, unjudged: Int = 0
+            _ verdict: Verdict, _ reasons: [String], packets: Int = 0, comparisons: Int = 0, diff: CaptureDiff? = nil
         )
             -> Outcome
         {
             Outcome(
                 scenario: scenario.name, first: first.name, second: second.name, verdict: verdict, reasons: reasons, notes: notes,
                 packets: packets,
-                comparisons: comparisons, diff: diff, unjudged: unjudged, folder: place)
+                comparisons: comparisons, diff: diff, folder: place)
         }
         var notes: [String] = []
         var recorded: TraceBundle?
@@ -119,14 +123,15 @@ public struct LiveCell: Sendable {
         var reasons: [String] = []
         var context: ScenarioContext?
         do {
-            for (number, command) in [first, second].enumerated() {
-                let name = first.name == second.name ? "\(command.name)-\(number + 1)" : command.name
+            for (number, command) in ([first, second] + (host.map { [$0] } ?? [])).enumerated() {
+                let name = number == 2 ? "network" : first.name == second.name ? "\(command.name)-\(number + 1)" : command.name
                 let peer = try PeerProcess(
                     name: name, command: command.words, environment: ["HYPERSWARM_KEYLOGFILE": "\(place)/keylog.\(number).jsonl"])
                 peers.append(peer)
                 try greet(peer)
             }
-            let script = ScenarioContext(first: peers[0], second: peers[1], scenario: scenario.name, inputs: inputs)
+            let script = ScenarioContext(
+                first: peers[0], second: peers[1], host: peers.count > 2 ? peers[2] : nil, scenario: scenario.name, inputs: inputs)
             context = script
             try scenario.run(script)
             try script.end()
@@ -187,18 +192,14 @@ public struct LiveCell: Sendable {
                 }
             }
             let diff = recorded.map { Diff.compare($0, bundle) }
-            let differing = (diff?.findings ?? []).filter { scenario.unjudged?.covers($0) != true }
+            let differing = diff?.findings ?? []
             for finding in differing.prefix(8) { reasons.append(LiveCell.sentence(finding)) }
             if differing.count > 8 { reasons.append("and \(differing.count - 8) more that differ from the recording") }
-            let unjudged = (diff?.findings.count ?? 0) - differing.count
-            if let part = scenario.unjudged, diff != nil {
-                notes.append("judged without \(part.words.joined(separator: ", ")) (\(unjudged) differences): \(part.reason)")
-            }
             if !reasons.isEmpty { verdict = .deviates }
             return outcome(
                 verdict, reasons, packets: evidence.frames.count,
                 comparisons: (context?.comparisons ?? 0) + audit.report.comparisons.values.reduce(0, +) + (diff?.comparedFields ?? 0),
-                diff: diff, unjudged: unjudged)
+                diff: diff)
         } catch {
             return outcome(.harnessError, reasons + ["\(error)"])
         }
@@ -228,9 +229,14 @@ public struct LiveCell: Sendable {
         }
     }
 
+    private var implementation: String {
+        let pair = first.name == second.name ? first.name : "\(first.name) and \(second.name)"
+        return pair + (host.map { " on a network of \($0.name)" } ?? "")
+    }
+
     private func write(_ evidence: CaptureThread.Result, peers: [PeerProcess], manifest: JSONObject, isOK: Bool, to place: String) throws {
         var logs: [KeyLogEntry] = []
-        for number in 0..<2 {
+        for number in 0..<3 {
             let path = "\(place)/keylog.\(number).jsonl"
             guard let data = FileManager.default.contents(atPath: path), !data.isEmpty else { continue }
             logs += try KeyLog(parsing: [UInt8](data), file: path).entries
@@ -280,7 +286,7 @@ public struct LiveCell: Sendable {
 
         let text: JSON = [
             "schema": "hyperswarm-trace/1", "scenario": .string(scenario.name),
-            "implementation": .string(first.name == second.name ? first.name : "\(first.name) and \(second.name)"),
+            "implementation": .string(implementation),
             "peers": .object(manifest),
             "ok": .bool(isOK),
         ]

@@ -7,8 +7,6 @@ public struct Scenario: Sendable {
     public let layers: [String]
     /// Commands that both must support.
     public let commands: [String]
-    /// What of the comparison with the recording says nothing, since it follows from a race that the script can't decide.
-    public private(set) var unjudged: Unjudged?
     /// The script; throws what went wrong.
     public let run: @Sendable (ScenarioContext) throws -> Void
 
@@ -17,23 +15,6 @@ public struct Scenario: Sendable {
         self.layers = layers
         self.commands = commands
         self.run = run
-    }
-
-    /// Conversations that are left out of the comparison with the recording.
-    public struct Unjudged: Sendable {
-        /// Words of findings' fields and conversations: commands, and "probe" for what holes are punched with.
-        public let words: [String]
-        public let reason: String
-
-        func covers(_ finding: DiffFinding) -> Bool {
-            words.contains { finding.field.hasPrefix("\($0) ") || finding.field == $0 || finding.conversation.contains(", \($0)") }
-        }
-    }
-
-    func leavingOut(_ words: [String], because reason: String) -> Scenario {
-        var copy = self
-        copy.unjudged = Unjudged(words: words, reason: reason)
-        return copy
     }
 
     public static let all: [Scenario] = dht + connections + udx + streams + swarms

@@ -15,10 +15,12 @@ public struct ScenarioNotRun: Error, Sendable {
 
 /// What a scenario's script works with: the two peers under test, the script's inputs, and nodes that end up in the manifest.
 public final class ScenarioContext {
-    /// Hosts the network and listens.
+    /// Listens, and hosts the network unless another peer does.
     public let first: PeerProcess
     /// Joins and dials.
     public let second: PeerProcess
+    /// Hosts the network's nodes.
+    public let host: PeerProcess
     public let scenario: String
     public let inputs: ScriptInputs
     /// For the bundle's manifest.
@@ -32,9 +34,10 @@ public final class ScenarioContext {
     private var nodes: [(peer: PeerProcess, name: String, handle: Int, isClosed: Bool)] = []
     private var posted: [(peer: PeerProcess, id: Int, command: String)] = []
 
-    public init(first: PeerProcess, second: PeerProcess, scenario: String, inputs: ScriptInputs) {
+    public init(first: PeerProcess, second: PeerProcess, host: PeerProcess? = nil, scenario: String, inputs: ScriptInputs) {
         self.first = first
         self.second = second
+        self.host = host ?? first
         self.scenario = scenario
         self.inputs = inputs
     }
@@ -120,12 +123,12 @@ public final class ScenarioContext {
         manifestPeers.set(name, .object(entry))
     }
 
-    /// A network of public nodes in the first peer's process, started one after the other, as the recorder starts them.
+    /// A network of public nodes in one process, started one after the other, as the recorder starts them.
     public func network(_ count: Int) throws {
         for number in 0..<count {
-            let handle = try start(first, "dht\(number)", ["ephemeral": false, "firewalled": false], isKeyed: false)
+            let handle = try start(host, "dht\(number)", ["ephemeral": false, "firewalled": false], isKeyed: false)
             if number == 0 {
-                let info = try first.request("info", ["node": .integer(handle)])
+                let info = try host.request("info", ["node": .integer(handle)])
                 bootstrap = [["host": "127.0.0.1", "port": info["address"]?["port"] ?? .null]]
             }
         }

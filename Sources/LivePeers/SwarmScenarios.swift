@@ -17,7 +17,7 @@ extension Scenario {
             try party.expectConnections(["a": 1, "b": 1])
             try context.expect(party.members[1].dialled == 1 && party.members[0].dialled == 0, "the client did not dial")
             try party.close(["b", "a"])
-        }.leavingOut(ways, because: race),
+        },
         Scenario("swarm-crossing", layers: ["dht", "swarm"], commands: ["join", "flush"]) { context in
             try context.network(8)
             var party = try SwarmParty(
@@ -31,7 +31,7 @@ extension Scenario {
             try party.serve(milliseconds: 3000)
             try party.meet(["a": 2, "b": 2, "c": 2])
             try party.close(["a", "b", "c"])
-        }.leavingOut(ways, because: race),
+        },
         Scenario("swarm-suspend-resume", layers: ["dht", "swarm"], commands: ["join", "suspend", "resume"]) { context in
             try context.network(8)
             var party = try SwarmParty(context, [("a", context.first), ("b", context.second)], greeting: "x", isNamed: false)
@@ -49,14 +49,8 @@ extension Scenario {
             try party.expectConnections(["a": 1, "b": 1])
             try context.expect(party.members[0].opened == 2, "\(party.members[0].opened) connections in all, not one before and one after")
             try party.close(["b", "a"])
-        }.leavingOut(ways, because: race),
+        },
     ]
-
-    private static let ways = ["PEER_HANDSHAKE", "PEER_HOLEPUNCH", "PING", "PING_NAT", "probe"]
-    private static let race = """
-        swarms announce and dial while the firewall check of their start runs, and whether one knows then that it can be reached decides by which \
-        nodes and sockets the others come; that they do, once for each pair, and what they say is judged
-        """
 }
 
 /// Swarms that greet whomever they are connected to, as the recorded ones do.

@@ -90,7 +90,8 @@ public struct SwarmDials: Sendable {
     public func ghosts(in dissection: Dissection) -> [Int] {
         pairs.flatMap { pair in
             pair.dials.filter { dial in
-                dial.messages[dial.initiator] == nil && dial.messages[dial.responder] != nil
+                dial.messages[dial.responder] != nil
+                    && (dial.outbound.map { dissection.flows[$0].packets.allSatisfy { $0 == dial.destroyed[dial.initiator] } } ?? true)
                     && pair.dials.contains {
                         $0.asked != dial.asked && ($0.destroyed[dial.responder] ?? .max) > dial.delivered
                             && $0.isOutdated(at: dial.responder, before: $0.destroyed[dial.responder] ?? 0)

@@ -15,11 +15,19 @@ struct PeerOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Where captures, key logs and events of each run are kept.", valueName: "dir"))
     var keep = "live-results"
 
+    @Option(
+        help: ArgumentHelp(
+            "Who hosts the network's nodes, in a process of its own; by default the first peer. Only scenarios with a network are run.",
+            valueName: "peer"))
+    var network: String?
+
     @Option(help: "table for people, json for programs.")
     var format: OutputFormat = .table
 
+    func host() throws -> PeerCommand? { try network.map { try peers.command($0) } }
+
     func scenarios() throws -> [Scenario] {
-        guard let scenario else { return Scenario.all }
+        guard let scenario else { return Scenario.all.filter { network == nil || $0.layers.contains("dht") } }
         return try scenario.split(separator: ",").map { name in
             guard let found = Scenario.all.first(where: { $0.name == name }) else {
                 throw ValidationError("no scenario \"\(name)\": \(Scenario.all.map(\.name).joined(separator: ", "))")
@@ -71,8 +79,8 @@ struct PeerOptions: ParsableArguments {
                     "scenario": .string(outcome.scenario), "first": .string(outcome.first), "second": .string(outcome.second),
                     "verdict": .string(outcome.verdict.rawValue), "reasons": .array(outcome.reasons.map { .string($0) }),
                     "packets": .integer(outcome.packets), "comparisons": .integer(outcome.comparisons),
-                    "differences": outcome.diff.map { .integer($0.findings.count - outcome.unjudged) } ?? .null,
-                    "unjudged": .integer(outcome.unjudged), "notes": .array(outcome.notes.map { .string($0) }),
+                    "differences": outcome.diff.map { .integer($0.findings.count) } ?? .null,
+                    "notes": .array(outcome.notes.map { .string($0) }),
                     "variance": .array(outcome.diff.map { $0.allowed.map(PeerOptions.variance) } ?? []),
                 ]
             }
@@ -84,7 +92,7 @@ struct PeerOptions: ParsableArguments {
 
     /// Where the bundle of a cell is kept.
     func place(_ scenario: Scenario, _ first: PeerCommand, _ second: PeerCommand) -> String {
-        "\(keep)/\(scenario.name).\(first.name).\(second.name)"
+        "\(keep)/\(scenario.name).\(first.name).\(second.name)\(network.map { ".on-\($0)" } ?? "")"
     }
 
     private static func variance(_ allowed: AllowedDifference) -> JSON {
@@ -102,7 +110,8 @@ struct PeerOptions: ParsableArguments {
     func show(_ outcome: LiveCell.Outcome) {
         guard format == .table else { return }
         let name = outcome.scenario.padding(toLength: 24, withPad: " ", startingAt: 0)
-        let pair = "\(outcome.first) > \(outcome.second)".padding(toLength: 16, withPad: " ", startingAt: 0)
+        let pair = ("\(outcome.first) > \(outcome.second)" + (network.map { " on \($0)" } ?? "")).padding(
+            toLength: network == nil ? 16 : 24, withPad: " ", startingAt: 0)
         let verdict = outcome.verdict.rawValue.padding(toLength: 14, withPad: " ", startingAt: 0)
         let judged = "\(outcome.packets) packets, \(outcome.comparisons) comparisons\(PeerOptions.judged(outcome))"
         let lines = ["\(name) \(pair) \(verdict)  \(judged)"] + (outcome.reasons + outcome.notes).map { "    \($0)" }
@@ -115,29 +124,30 @@ struct LiveCommand: ParsableCommand {
         commandName: "live",
         abstract: "Scenarios between two peers over loopback, captured by libpcap and judged.",
         discussion: """
-            The first peer hosts a small network and listens, the second dials, by the script of a recording and with its seeds, topics and \
+            The first peer hosts a small network (--network: another one does) and listens, the second dials, by the script of a recording and with its seeds, topics and \
             payloads. Each run is captured, decrypted with the peers' key logs, and held against the script's expectations, the rules that every \
             capture obeys, and the recording of the reference: what differs beyond declared variance fails the run (--format json names each \
             rule that was used). As root it runs in a network namespace of its own.
             """)
 
-    @Option(help: "Who hosts and listens: swift, node, or a defined one.") var first = "swift"
+    @Option(help: "Who listens, and hosts the network: swift, node, or a defined one.") var first = "swift"
     @Option(help: "Who dials: swift, node, or a defined one.") var second = "swift"
     @OptionGroup var options: PeerOptions
 
     func run() throws {
         let (a, b) = (try options.peers.command(first), try options.peers.command(second))
+        let host = try options.host()
         let scenarios = try options.scenarios()
         options.isolate()
         var outcomes: [LiveCell.Outcome] = []
         for scenario in scenarios {
             let outcome = LiveCell(
-                scenario: scenario, first: a, second: b, place: options.place(scenario, a, b), corpus: Corpus.find()
+                scenario: scenario, first: a, second: b, host: host, place: options.place(scenario, a, b), corpus: Corpus.find()
             ).run()
             options.show(outcome)
             outcomes.append(outcome)
         }
-        if options.format == .table, options.scenario == nil {
+        if options.format == .table, options.scenario == nil, options.network == nil {
             for (name, reason) in Scenario.notLive {
                 Terminal.show("\(name.padding(toLength: 24, withPad: " ", startingAt: 0))  not-run: \(reason)\n")
             }
@@ -155,6 +165,7 @@ struct MatrixCommand: ParsableCommand {
 
     func run() throws {
         let commands = try peers.split(separator: ",").map { try options.peers.command(String($0)) }
+        let host = try options.host()
         let scenarios = try options.scenarios()
         options.isolate()
         var outcomes: [LiveCell.Outcome] = []
@@ -162,8 +173,8 @@ struct MatrixCommand: ParsableCommand {
             for first in commands {
                 for second in commands {
                     let outcome = LiveCell(
-                        scenario: scenario, first: first, second: second, place: options.place(scenario, first, second),
-                        corpus: Corpus.find()
+                        scenario: scenario, first: first, second: second, host: host,
+                        place: options.place(scenario, first, second), corpus: Corpus.find()
                     ).run()
                     options.show(outcome)
                     outcomes.append(outcome)
