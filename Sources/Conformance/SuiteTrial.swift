@@ -7,7 +7,8 @@ public enum SuiteTrial {
 
     /// Checks that did not pass, each with its first finding or reason. Empty is good.
     public static func failures(_ suites: [CheckSuite], corpus: Corpus, threads: Int = 2) -> [String] {
-        describe(CheckPool(corpus: corpus, threads: threads, timeLimitSeconds: timeLimit).run(suites.flatMap(\.checks).map { CheckJob($0) }))
+        describe(
+            CheckPool(corpus: corpus, threads: threads, timeLimitSeconds: timeLimit).run(suites.flatMap(\.checks).map { CheckJob($0) }))
     }
 
     /// Failures, then mutants that no check noticed. Empty is good.
