@@ -9,16 +9,18 @@ public final class LocalNetwork: Sendable {
     public let endpoints: [Endpoint]
     /// What others are started with.
     public var bootstrap: Endpoint { endpoints[0] }
-    private let loop: EventLoop
+    private let loops: [EventLoop]
 
-    /// Starts `count` persistent nodes on `host`: the first at `port` (0: any free one), the others at any.
-    public init(count: Int, host: IPAddress = .loopback, port: UInt16 = 0, options: DatagramOptions = DatagramOptions()) async throws {
+    /// Starts `count` persistent nodes on `host`: the first at `port` (0: any free one), the others at any. They take turns on `threads` event loops.
+    public init(
+        count: Int, host: IPAddress = .loopback, port: UInt16 = 0, options: DatagramOptions = DatagramOptions(), threads: Int = 1
+    ) async throws {
         guard count >= 1 else { throw StreamFailure(code: "BAD_REQUEST", message: "a network has at least one node") }
-        loop = try EventLoop()
+        let loops = try (0..<max(1, threads)).map { _ in try EventLoop() }
+        self.loops = loops
         do {
-            let first = try await LocalNetwork.first(host, port, options, loop)
+            let first = try await LocalNetwork.first(host, port, options, loops[0])
             let address = try await first.info().address
-            let loop = self.loop
             let others = try await withThrowingTaskGroup(of: (Int, HyperDHT, Endpoint).self) { group in
                 func add(_ number: Int) {
                     group.addTask {
@@ -29,7 +31,7 @@ public final class LocalNetwork: Sendable {
                         settings.datagrams = options
                         settings.node.rpc.persistence = .atStart
                         settings.node.rpc.firewalled = false
-                        let node = try await HyperDHT(settings, loop: loop)
+                        let node = try await HyperDHT(settings, loop: loops[number % loops.count])
                         try await node.ready()
                         return (number, node, try await node.info().address)
                     }
@@ -50,7 +52,7 @@ public final class LocalNetwork: Sendable {
             nodes = [first] + others.map { $0.1 }
             endpoints = [address] + others.map { $0.2 }
         } catch {
-            await loop.stop()
+            for loop in loops { await loop.stop() }
             throw error
         }
     }
@@ -85,7 +87,7 @@ public final class LocalNetwork: Sendable {
     /// Takes the whole network down, without leave.
     public func stop() async {
         for node in nodes.reversed() { await node.destroy(force: true) }
-        await loop.stop()
+        for loop in loops { await loop.stop() }
     }
 }
 

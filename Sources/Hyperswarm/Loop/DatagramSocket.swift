@@ -7,10 +7,10 @@ import SansIO
     import Darwin
 #endif
 
-/// How a UDP socket is set up. The defaults are the reference's.
+/// How a UDP socket is set up. The defaults are the reference's, but for the receive buffer.
 public struct DatagramOptions: Hashable, Sendable {
-    /// Sizes tried in this order until the kernel takes one.
-    public var receiveBufferBytes = [1 << 20, 512 << 10, 256 << 10, 208 << 10]
+    /// Sizes tried in this order until the kernel takes one. Larger than the reference's: what a thousand streams send at once fits into the first.
+    public var receiveBufferBytes = [4 << 20, 1 << 20, 512 << 10, 256 << 10, 208 << 10]
     public var sendBufferBytes = 212_992
     /// IP time to live of datagrams that name none.
     public var timeToLive = 64
@@ -154,10 +154,14 @@ public final class DatagramSocket {
         return failures
     }
 
-    /// As `enqueue` for each, but takes the whole array when nothing else waits.
+    /// As `enqueue` for each, but takes the whole array when nothing else waits, and sends before it would drop any.
     func enqueue(all transmits: inout [Transmit]) {
         guard queue.isEmpty, transmits.count <= options.queueLimit else {
-            for transmit in transmits { enqueue(transmit) }
+            var isBlocked = false
+            for transmit in transmits {
+                if !isBlocked, queue.count - queueStart >= options.queueLimit { isBlocked = !flush() }
+                enqueue(transmit)
+            }
             return transmits.removeAll(keepingCapacity: true)
         }
         swap(&queue, &transmits)
