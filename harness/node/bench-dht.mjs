@@ -2,7 +2,7 @@
 // What the reference's DHT does on this machine, for `harness/bench dht` to print beside ours. Everything stays on 127.0.0.1.
 //
 //   node bench-dht.mjs [--node-modules DIR] --network 20    a network and a server, until stdin closes; prints {"port":..,"publicKey":..}
-//   node bench-dht.mjs [--node-modules DIR] --client PORT KEY [--seconds 3] [--idle 500]    measures against it, prints one line of JSON
+//   node bench-dht.mjs [--node-modules DIR] --client PORT KEY --figure lookups32 [--seconds 3]    measures against it, prints one line of JSON
 //   node bench-dht.mjs [--node-modules DIR] --connect PORT KEY [--idle 500]    opens idle connections, prints what they hold
 //   node bench-dht.mjs [--node-modules DIR] --listen PORT   a server that answers each line on stdin with its resident set in KiB
 import { load, takeDirectoryOption } from './lib/packages.mjs'
@@ -38,7 +38,7 @@ async function rate (seconds, width, body) {
   }
   await Promise.all(Array.from({ length: width }, worker))
   const used = process.cpuUsage(before)
-  return { perSecond: count / ((performance.now() - start) / 1000), cpuMilliseconds: (used.user + used.system) / 1000 / count }
+  return { count, perSecond: count / ((performance.now() - start) / 1000), cpuMilliseconds: (used.user + used.system) / 1000 / count }
 }
 
 async function network (count) {
@@ -54,7 +54,6 @@ async function client (port, key) {
   const seconds = number('--seconds', 3)
   const bootstrap = [{ host: '127.0.0.1', port }]
   const dht = await node(bootstrap)
-  const result = { bootstrapRequests: dht.stats.requests.total }
   let topics = 0
   const topic = () => {
     const target = Buffer.alloc(32, 7)
@@ -62,10 +61,6 @@ async function client (port, key) {
     return target
   }
   const finished = async (query) => { for await (const _ of query) { /* counted by its end */ } }
-  result.lookups1 = await rate(seconds, 1, () => finished(dht.lookup(topic())))
-  result.lookups32 = await rate(seconds, 32, () => finished(dht.lookup(topic())))
-  result.announces1 = await rate(seconds, 1, () => dht.announce(topic(), dht.defaultKeyPair).finished())
-  result.announces32 = await rate(seconds, 32, () => dht.announce(topic(), dht.defaultKeyPair).finished())
   const connect = async () => {
     const stream = dht.connect(Buffer.from(key, 'hex'))
     stream.on('error', () => {})
@@ -73,9 +68,14 @@ async function client (port, key) {
     return stream
   }
   const connectAndLeave = async () => (await connect()).destroy()
-  result.connects1 = await rate(seconds, 1, connectAndLeave)
-  result.connects32 = await rate(seconds, 32, connectAndLeave)
-  print(result)
+  const bodies = {
+    lookups: () => finished(dht.lookup(topic())),
+    announces: () => dht.announce(topic(), dht.defaultKeyPair).finished(),
+    connects: connectAndLeave
+  }
+  const [, name, width] = /^([a-z]+)(\d+)$/.exec(args[at('--figure') + 1])
+  const bootstrapRequests = dht.stats.requests.total
+  print({ bootstrapRequests, ...await rate(seconds, Number(width), bodies[name]) })
 }
 
 // Opens connections and leaves them idle; prints the resident set before and after.

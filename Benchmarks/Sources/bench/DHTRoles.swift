@@ -17,7 +17,7 @@ enum DHTRoles {
     }
 
     static func network(_ count: Int) async throws {
-        let network = try await LocalNetwork(count: count)
+        let network = try await LocalNetwork(count: count, threads: 2)
         let dht = try await node(network.bootstrap)
         let server = try await dht.createServer()
         let taking = Task { for await _ in server.connections {} }
@@ -70,6 +70,7 @@ actor Topics {
 
 /// How often something ends in a second, and the CPU time that one costs this process.
 struct Rate {
+    var count: Int
     var perSecond: Double
     var cpuMilliseconds: Double
 
@@ -90,6 +91,8 @@ struct Rate {
             }
             return try await group.reduce(0, +)
         }
-        return Rate(perSecond: Double(count) / elapsed(), cpuMilliseconds: Usage.now.cpu(since: before) * 1000 / Double(max(1, count)))
+        return Rate(
+            count: count, perSecond: Double(count) / elapsed(), cpuMilliseconds: Usage.now.cpu(since: before) * 1000 / Double(max(1, count))
+        )
     }
 }
