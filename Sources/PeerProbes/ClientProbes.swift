@@ -4,13 +4,9 @@ import DHTRPC
 import HyperCrypto
 import HyperDHT
 import LivePeers
-import enum Noise.HandshakePattern
-import struct Noise.HandshakeResult
-import class Noise.HandshakeState
 import SansIO
 import SecretStream
 import StrictJSON
-import UDX
 
 /// The peer as the client of a connection; the testers are the network, the relays and the server.
 enum ClientProbes {
@@ -27,7 +23,7 @@ enum ClientProbes {
             let bogon = try it.context.tester()
             try it.connect()
             try it.serve(until: { $0 }) { asked, first in
-                it.answer(asked, try it.second(first, firewall: .open, addresses: [bogon.endpoint]))
+                it.server.answer(asked, try it.server.second(asked, first, NoisePayload(firewall: .open, addresses4: [bogon.endpoint])))
             }
             try it.expectStream("the server's socket")
             it.exam.require("packets for the bogon", bogon.receive(within: 300) == nil, "some")
@@ -35,7 +31,9 @@ enum ClientProbes {
         },
         probe("hyperdht", "client-of-a-server-that-cannot-punch", ["HDHT-57"]) { it in
             try it.connect()
-            let asked = try it.serve(milliseconds: 1500) { asked, first in it.answer(asked, try it.second(first, firewall: .unknown)) }
+            let asked = try it.serve(milliseconds: 1500) { asked, first in
+                it.server.answer(asked, try it.server.second(asked, first, NoisePayload()))
+            }
             try it.expectStream("a direct attempt")
             let punches = asked.filter { !$0.request.isInternal && $0.request.command == HyperDHTCommand.peerHolepunch.rawValue }
             it.exam.equal("PEER_HOLEPUNCH", punches.count, 0)
@@ -54,13 +52,12 @@ enum ClientProbes {
             let elsewhere = try it.context.tester()
             try it.connect()
             try it.serve(until: { $0 }) { asked, first in
-                if let response = it.answer(asked, try it.second(first, firewall: .open)) {
-                    try elsewhere.send(response.encoded, to: asked.arrival.source)
-                }
+                let response = it.server.answer(asked, try it.server.second(asked, first, NoisePayload(firewall: .open)))
+                try elsewhere.send(response.encoded, to: asked.arrival.source)
                 return nil
             }
             it.exam.require("the connect", it.event("close", seconds: 12)?["error"]?.isNull == false, "did not fail")
-            it.exam.require("packets for the server", it.server.receive(within: 100) == nil, "some")
+            it.exam.require("packets for the server", it.server.socket.receive(within: 100) == nil, "some")
         },
         probe("hyperdht", "relay-known-beforehand", ["HDHT-72"]) { it in
             let named = try it.context.tester()
@@ -68,17 +65,17 @@ enum ClientProbes {
             let asked = try it.records.dht.serve([named] + it.relays, 3000, until: { $0.contains { $0.tester === named } }) { _ in nil }
             let first = asked.first { $0.tester === named }
             it.exam.equal("the first request there", first?.request.command, HyperDHTCommand.peerHandshake.rawValue)
-            it.exam.equal("its target", first?.request.target, it.key.target)
+            it.exam.equal("its target", first?.request.target, it.server.key.target)
         },
         probe("noise", "second-message-with-a-wrong-tag", ["NOISE-15"]) { it in
             try it.connect()
             try it.serve(until: { $0 }) { asked, first in
-                var noise = try it.second(first, firewall: .open)
+                var noise = try it.server.second(asked, first, NoisePayload(firewall: .open))
                 noise[noise.count - 1] ^= 1
-                return it.answer(asked, noise)
+                return it.server.answer(asked, noise)
             }
             it.exam.require("the connect", it.event("close", seconds: 12)?["error"]?.isNull == false, "did not fail")
-            it.exam.require("packets for the server", it.server.receive(within: 100) == nil, "some")
+            it.exam.require("packets for the server", it.server.socket.receive(within: 100) == nil, "some")
             it.exam.require("open", it.event("open", seconds: 0.05) == nil, "opened")
         },
         probe("noise", "garbage-before-the-answer", ["NOISE-14"], relays: 2) { it in
@@ -88,18 +85,20 @@ enum ClientProbes {
             try it.serve(until: { _ in isAnswered }) { asked, first in
                 if garbled == nil {
                     garbled = asked.tester
-                    return it.answer(asked, [UInt8](repeating: 9, count: 48))
+                    return it.server.answer(asked, [UInt8](repeating: 9, count: 48))
                 }
                 if garbled === asked.tester { return nil }
                 isAnswered = true
-                return it.answer(asked, try it.second(first, firewall: .open))
+                it.server.offer = NoisePayload(firewall: .open)
+                return try it.server.handshake(asked)
             }
             it.exam.require("open", it.event("open", seconds: 5) != nil, "not opened")
         },
         probe("secret-stream", "clients-first-bytes", ["SS-2", "SWARM-31"]) { it in
             try it.connect()
-            try it.serve(until: { $0 }) { asked, first in it.answer(asked, try it.second(first, firewall: .open)) }
-            guard let payload = try it.expectStream("the first packet"), let hash = it.result?.hash else { return }
+            it.server.offer = NoisePayload(firewall: .open)
+            try it.serve(until: { $0 }) { asked, _ in try it.server.handshake(asked) }
+            guard let payload = try it.expectStream("the first packet"), let hash = it.server.meetings.first?.result.hash else { return }
             // The id header and nothing after it: the application has written nothing.
             let id = IDHeader.id(handshakeHash: hash, isInitiator: true)
             it.exam.bytes("id header", Array(payload.prefix(35)), [0x38, 0, 0] + id.bytes)
@@ -109,32 +108,30 @@ enum ClientProbes {
 }
 
 /// A node of the peer that knows the testers' relays, and a server behind them on another address of loopback.
-private final class ClientProbing {
+final class ClientProbing {
     let records: RecordProbing
     let relays: [UDPTester]
-    let server: UDPTester
+    let server: PlayedServer
     let node: DHTProbing.Node
-    let key: KeyPair
-    /// Of the last handshake that `second` answered.
-    private(set) var result: HandshakeResult?
     private(set) var stream = JSON.null
-    private static let udxID: UInt64 = 5501
 
-    init(_ records: RecordProbing, relays count: Int) throws {
+    /// `isFirewalled`: the node takes itself for one that nobody reaches; else all do.
+    init(_ records: RecordProbing, relays count: Int, isFirewalled: Bool = false, _ more: JSONObject = [:]) throws {
         self.records = records
-        relays = try (0..<count).map { _ in try records.dht.context.tester() }
-        server = try records.dht.context.tester(.v4(0x7f00_0002))
-        node = try records.dht.bootstrapper(knows: relays)
-        key = records.key(90)
+        let relays = try (0..<count).map { _ in try records.dht.context.tester() }
+        self.relays = relays
+        server = try PlayedServer(records, key: 90)
+        let behind: JSONObject = ["bootstrap": .array(relays.map { .endpoint($0.endpoint) }), "port": 0, "ephemeral": true]
+        node =
+            isFirewalled ? try records.dht.start(behind.with(more), served: relays).node : try records.dht.bootstrapper(knows: relays, more)
     }
 
     var exam: Examination { records.exam }
     var context: ProbeContext { records.dht.context }
 
-    func connect(_ extra: JSONObject = [:]) throws {
-        var arguments: JSONObject = ["node": node.handle, "publicKey": records.text(key.publicKey)]
-        for member in extra.members { arguments.set(member.key, member.value) }
-        let handle = try context.peer.request("connect", arguments).handle("stream")
+    func connect(_ more: JSONObject = [:]) throws {
+        let arguments: JSONObject = ["node": node.handle, "publicKey": records.text(server.key.publicKey)]
+        let handle = try context.peer.request("connect", arguments.with(more)).handle("stream")
         context.afterwards { [context] in context.quietly("destroy", ["stream": handle]) }
         stream = handle
     }
@@ -146,64 +143,23 @@ private final class ClientProbing {
         handshake: (DHTProbing.Asked, [UInt8]) throws -> Response?
     ) throws -> [DHTProbing.Asked] {
         var hasCome = false
-        var failure: (any Error)?
-        let record = PeerRecord(publicKey: key.publicKey, relayAddresses: relays.map(\.endpoint))
-        let asked = try records.dht.serve(relays, milliseconds, until: { _ in isDone(hasCome) || failure != nil }) { asked in
-            guard !asked.request.isInternal else { return DHTProbing.plainAnswer(asked) }
-            switch asked.request.command {
-            case HyperDHTCommand.findPeer.rawValue:
-                var response = DHTProbing.plainAnswer(asked)
-                response.value = record.encoded
-                return response
-            case HyperDHTCommand.peerHandshake.rawValue:
-                defer { hasCome = true }
-                do {
-                    return try handshake(asked, HyperDHT.HandshakeMessage(decoding: asked.request.value ?? []).noise)
-                } catch {
-                    failure = error
-                    return nil
-                }
-            default: return DHTProbing.plainAnswer(asked)
+        let asked = try records.dht.serve(relays, milliseconds, until: { _ in isDone(hasCome) }) { asked in
+            guard !asked.request.isInternal, asked.request.command == HyperDHTCommand.peerHandshake.rawValue else {
+                return try PlayedServer.answer(asked, [server], relays)
             }
+            hasCome = true
+            return try handshake(asked, HyperDHT.HandshakeMessage(decoding: asked.request.value ?? []).noise)
         }
-        if let failure { throw failure }
         exam.require("a PEER_HANDSHAKE", hasCome, "none")
         return asked
-    }
-
-    /// The server's Noise message for the client's.
-    func second(_ first: [UInt8], firewall: Firewall, addresses: [Endpoint] = []) throws -> [UInt8] {
-        let responder = try HandshakeState(
-            pattern: .ik, isInitiator: false, prologue: Namespace.peerHandshake.bytes, staticKeys: key,
-            ephemeral: KeyPair(seed: Blake2b.hash256(first, Array("ephemeral".utf8)).bytes))
-        exam.equal("version", try NoisePayload(decoding: responder.read(first)).version, 1)
-        let payload = NoisePayload(
-            firewall: firewall, addresses4: addresses, udx: NoisePayload.UDXInfo(id: ClientProbing.udxID),
-            secretStream: NoisePayload.SecretStreamInfo())
-        let message = try responder.write(payload: payload.encoded)
-        result = responder.result
-        return message
-    }
-
-    /// What a relay passes on from the server.
-    func answer(_ asked: DHTProbing.Asked, _ noise: [UInt8]) -> Response? {
-        var response = DHTProbing.plainAnswer(asked, withToken: false)
-        response.value = HyperDHT.HandshakeMessage(mode: RelayMode(rawValue: 4), noise: noise, peerAddress: server.endpoint).encoded
-        return response
     }
 
     /// Stream packets arrive at the server's address; the payload of the first DATA packet.
     @discardableResult
     func expectStream(_ field: String) throws -> [UInt8]? {
-        let deadline = Instant.now + .milliseconds(3000)
-        while let (_, arrival) = UDPTester.next(of: [server], until: deadline) {
-            var reader = Reader(arrival.payload)
-            guard let header = try? PacketHeader(from: &reader), header.type.rawValue & 1 == 1 else { continue }
-            exam.equal("\(field): stream id", UInt64(header.streamID.rawValue), ClientProbing.udxID)
-            return Array(arrival.payload.dropFirst(PacketHeader.size + Int(header.dataOffset)))
-        }
-        exam.report(field, expected: "a DATA packet", actual: "none")
-        return nil
+        let payload = server.firstData(server.udxID, within: 3000)
+        exam.require(field, payload != nil, "no DATA packet with its id")
+        return payload
     }
 
     func event(_ kind: String, seconds: Double = 3) -> JSON? {

@@ -25,6 +25,24 @@ enum ConnectionProbes {
             it.exam.bytes("id header", Array(tester.received.prefix(35)), [0x38, 0, 0] + id.bytes)
             it.exam.require("a header of 24 bytes", tester.received.count >= 59, "\(tester.received.count) bytes in all")
         },
+        probe("fresh-headers", ["SS-31"]) { it, tester in
+            let other = try ConnectionTester(it, number: 71)
+            for connection in [tester, other] { try connection.pass(3000, until: { connection.received.count >= 59 }) }
+            let headers = [tester, other].map { Array($0.received.prefix(59).suffix(24)) }
+            it.exam.require("header of 24 bytes", headers.allSatisfy { $0.count == 24 }, "\(headers.map(\.count))")
+            it.exam.require("the second header", headers[0] != headers[1], "the same as the first: \(Hex.encode(headers[0]))")
+        },
+        .dht("hyperdht", "keep-alive", ["HDHT-70"], needs: ["listen"]) { dht in
+            // The one as it stands, the other without; 11.5 s hold two or three.
+            let testers = try ([[:], ["connectionKeepAlive": 0]] as [JSONObject]).map { more in
+                try ConnectionTester(ServerProbing(RecordProbing(dht), node: more))
+            }
+            for tester in testers { try tester.open() }
+            let start = Instant.now
+            while (Instant.now - start).milliseconds < 11_500 { for tester in testers { try tester.pass(50) } }
+            dht.exam.require("empty messages in 11.5 s", (2...3).contains(testers[0].keepAlives), "\(testers[0].keepAlives)")
+            dht.exam.equal("with keepalive off", testers[1].keepAlives, 0)
+        },
         probe("any-tag-is-delivered", ["SS-11"]) { it, tester in
             try tester.open()
             for (index, tag) in [UInt8(1), 2, 0, 3, 0, 0].enumerated() { try tester.writeMessage([UInt8(index)], tag: tag) }

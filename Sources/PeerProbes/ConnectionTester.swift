@@ -10,7 +10,7 @@ import SecretStream
 import StrictJSON
 import UDX
 
-/// A client that a server of the peer has taken: UDX is our own machine's, every byte of the secret stream is written by hand.
+/// The other end of a connection of the peer, as its client or its server: UDX is our own machine's, every byte of the secret stream is written by hand.
 final class ConnectionTester {
     let handshake: HandshakeResult
     /// Where the peer's packets come from.
@@ -23,22 +23,25 @@ final class ConnectionTester {
     /// Where the peer's events say what this stream is; null until `adopt`.
     private(set) var stream = JSON.null
 
-    private let it: ServerProbing
+    /// Packets that came on this socket and are none of this stream's.
+    private(set) var strays: [UDPTester.Arrival] = []
+
+    private let context: ProbeContext
+    private let isInitiator: Bool
+    /// Whether a `connection` event may be this one's.
+    private let isOurs: (JSON) -> Bool
     private let tester: UDPTester
     private let udx: UDXInstance
-    private static let id = StreamID(77)
+    private let id: StreamID
     private static let socket = SocketID(1)
     private var cipher: SecretStreamCipher
     private var counter: UInt64 = 41
 
-    /// Handshakes directly with the server; nothing is sent over UDX yet.
-    init(_ it: ServerProbing, number: UInt8 = 70) throws {
-        self.it = it
-        tester = try it.context.tester()
-        udx = UDXInstance(entropy: SeededEntropy(seed: UInt64(number)))
-        try udx.createStream(id: ConnectionTester.id, at: .now)
-        let (initiator, first) = try it.firstMessage(ServerProbing.payload(), number: number)
-        let tid = try it.send(HyperDHT.HandshakeMessage(mode: RelayMode(rawValue: 0), noise: first), from: tester)
+    /// Handshakes directly with the server; nothing is sent over UDX yet. Another `attempt` of the same key is another first message.
+    convenience init(_ it: ServerProbing, number: UInt8 = 70, attempt: UInt8 = 0) throws {
+        let tester = try it.context.tester()
+        let (initiator, first) = try it.firstMessage(ServerProbing.payload(), number: number, attempt: attempt)
+        let tid = try it.send(HyperDHT.HandshakeMessage(mode: .fromClient, noise: first), from: tester)
         var early: [UDPTester.Arrival] = []
         var answer: (Response, UDPTester.Arrival)?
         let deadline = Instant.now + .milliseconds(DHTProbing.prompt)
@@ -54,23 +57,45 @@ final class ConnectionTester {
         guard let result = initiator.result, let remote = payload.udx, let source = answer?.1.source else {
             throw PeerDeviation("handshake", expected: "complete, with a UDX stream", actual: "\(payload)")
         }
+        try self.init(
+            it.context, result, tester, id: UInt32(ServerProbing.udxID), remoteID: remote.id, at: source, isOurs: it.isConnection)
+        for arrival in early { take(arrival) }
+    }
+
+    /// Of the client that a played server has met.
+    convenience init(accepting meeting: PlayedServer.Meeting, at server: PlayedServer) throws {
+        guard let remote = meeting.payload.udx else { throw PeerDeviation("the client's udx", expected: "an id", actual: "none") }
+        try self.init(
+            server.context, meeting.result, server.socket, id: server.udxID, remoteID: remote.id, at: meeting.client, isOurs: { _ in false }
+        )
+    }
+
+    private init(
+        _ context: ProbeContext, _ result: HandshakeResult, _ tester: UDPTester, id: UInt32, remoteID: UInt64, at address: Endpoint,
+        isOurs: @escaping (JSON) -> Bool
+    ) throws {
+        self.context = context
+        self.tester = tester
+        self.isOurs = isOurs
+        self.address = address
+        self.id = StreamID(id)
         handshake = result
-        address = source
+        isInitiator = result.isInitiator
         // Any 24 bytes will do: this key is used once.
         guard let cipher = SecretStreamCipher(key: result.tx, header: ConnectionTester.header) else { throw ProbeError("no cipher") }
         self.cipher = cipher
-        guard let remoteID = UInt32(exactly: remote.id) else {
-            throw PeerDeviation("udx id", expected: "32 bits", actual: "\(remote.id)")
-        }
-        try udx.connect(ConnectionTester.id, ConnectionTester.socket, to: StreamID(remoteID), at: source, now: .now)
-        for arrival in early { take(arrival) }
+        guard let remoteID = UInt32(exactly: remoteID) else { throw PeerDeviation("udx id", expected: "32 bits", actual: "\(remoteID)") }
+        udx = UDXInstance(entropy: SeededEntropy(seed: UInt64(id)))
+        try udx.createStream(id: self.id, at: .now)
+        try udx.connect(self.id, ConnectionTester.socket, to: StreamID(remoteID), at: address, now: .now)
     }
 
     private static let header = [UInt8](repeating: 0x11, count: SecretStreamCipher.headerLength)
 
     /// Our id header.
     func begin() throws {
-        let own = IDHeader(id: IDHeader.id(handshakeHash: handshake.hash, isInitiator: true), header: ConnectionTester.header).encoded
+        let own = IDHeader(id: IDHeader.id(handshakeHash: handshake.hash, isInitiator: isInitiator), header: ConnectionTester.header)
+            .encoded
         try write(FrameLength(own.count).encoded + own)
         try pass(50)
     }
@@ -78,13 +103,13 @@ final class ConnectionTester {
     /// Our id header; then the peer must tell of the connection.
     func open() throws {
         try begin()
-        stream = try it.context.peer.event("connection", seconds: 5, where: { $0["server"] == self.it.server }).handle("stream")
+        stream = try context.peer.event("connection", seconds: 5, where: isOurs).handle("stream")
     }
 
     // MARK: Sending
 
     func write(_ bytes: [UInt8]) throws {
-        try udx.write(ConnectionTester.id, bytes, now: .now)
+        try udx.write(id, bytes, now: .now)
         flush()
     }
 
@@ -96,7 +121,7 @@ final class ConnectionTester {
 
     /// A raw unordered message.
     func sendRaw(_ envelope: [UInt8]) throws {
-        try udx.send(ConnectionTester.id, message: envelope, now: .now)
+        try udx.send(id, message: envelope, now: .now)
         flush()
     }
 
@@ -125,7 +150,7 @@ final class ConnectionTester {
     }
 
     private func take(_ arrival: UDPTester.Arrival) {
-        _ = udx.receive(arrival.payload, from: arrival.source, on: ConnectionTester.socket, at: .now)
+        if udx.receive(arrival.payload, from: arrival.source, on: ConnectionTester.socket, at: .now) != .consumed { strays.append(arrival) }
         flush()
     }
 
@@ -141,19 +166,27 @@ final class ConnectionTester {
         }
     }
 
-    /// What the peer's messages say, opened with the responder's key.
+    /// What the peer's messages say, opened with its role's key.
     var messages: [[UInt8]] {
-        envelopes.compactMap { UnorderedBox.open($0, key: UnorderedBox.key(handshakeHash: handshake.hash, senderIsInitiator: false)) }
+        envelopes.compactMap {
+            UnorderedBox.open($0, key: UnorderedBox.key(handshakeHash: handshake.hash, senderIsInitiator: !isInitiator))
+        }
     }
 
-    /// The peer's messages on the stream, decrypted; keepalives are left out. Up to the first that does not verify.
-    var plaintexts: [[UInt8]] {
+    /// The peer's messages on the stream, decrypted; keepalives are left out.
+    var plaintexts: [[UInt8]] { everything.filter { !$0.isEmpty } }
+
+    /// How many empty messages came.
+    var keepAlives: Int { everything.count { $0.isEmpty } }
+
+    /// Up to the first that does not verify.
+    private var everything: [[UInt8]] {
         var (parser, offset, result) = (FrameParser(), 0, [[UInt8]]())
         var reader: SecretStreamReader?
         while case .inPlace(let range) = parser.next(received, from: &offset, limits: 1...FrameLength.largest) {
             if let reader {
                 guard let opened = reader.open(received, range: range) else { break }
-                if !opened.plaintext.isEmpty { result.append(opened.plaintext) }
+                result.append(opened.plaintext)
             } else {
                 guard let header = try? IDHeader(decoding: Array(received[range])) else { break }
                 reader = SecretStreamReader(key: handshake.rx, header: header.header)
@@ -164,7 +197,7 @@ final class ConnectionTester {
 
     /// Destroys the UDX stream.
     func destroy() throws {
-        try udx.destroy(ConnectionTester.id, now: .now)
+        try udx.destroy(id, now: .now)
         flush()
     }
 
@@ -174,7 +207,7 @@ final class ConnectionTester {
         let deadline = Instant.now + .milliseconds(Int64(seconds * 1000))
         while result.count < count, .now < deadline {
             try pass(20)
-            while let event = try? it.context.peer.event(kind, seconds: 0.01, where: { $0["stream"] == self.stream }) {
+            while let event = try? context.peer.event(kind, seconds: 0.01, where: { $0["stream"] == self.stream }) {
                 result.append(event["data"]?.string ?? "")
             }
         }

@@ -59,8 +59,8 @@ final class DHTProbing {
     func info(_ node: Node) throws -> JSON { try peer.request("info", ["node": node.handle]) }
 
     /// A persistent node with an id, whose table holds these testers: each makes itself known by a PING with its id.
-    func bootstrapper(knows testers: [UDPTester] = [], seed: UInt8? = nil) throws -> Node {
-        let node = try bootstrapper(seed: seed)
+    func bootstrapper(knows testers: [UDPTester] = [], _ more: JSONObject = [:]) throws -> Node {
+        let node = try firstNode(more)
         try introduce(testers, to: node)
         return node
     }
@@ -71,10 +71,10 @@ final class DHTProbing {
         }
     }
 
-    private func bootstrapper(seed: UInt8?) throws -> Node {
+    private func firstNode(_ more: JSONObject) throws -> Node {
         for attempt in 0..<3 {
-            var arguments: JSONObject = ["bootstrap": [], "bootstrapper": true, "port": .integer(try DHTProbing.freePort())]
-            if let seed { arguments.set("seed", .string(Hex.encode([UInt8](repeating: seed, count: 32)))) }
+            let first: JSONObject = ["bootstrap": [], "bootstrapper": true, "port": .integer(try DHTProbing.freePort())]
+            let arguments = first.with(more)
             do { return try start(arguments) } catch let failure as PeerFailure where DHTProbing.isPortTaken(failure) && attempt < 2 {}
         }
         throw ProbeError("no free port for a bootstrapper")
@@ -177,7 +177,7 @@ final class DHTProbing {
     @discardableResult
     func serve(
         _ testers: [UDPTester], _ milliseconds: Int64, until isDone: ([Asked]) -> Bool = { _ in false },
-        answer: (Asked) -> Response? = { DHTProbing.plainAnswer($0) }
+        answer: (Asked) throws -> Response? = { DHTProbing.plainAnswer($0) }
     ) throws -> [Asked] {
         var log: [Asked] = []
         let deadline = Instant.now + .milliseconds(milliseconds)
@@ -186,7 +186,7 @@ final class DHTProbing {
             guard let request = try? Request(decoding: arrival.payload) else { continue }
             let asked = Asked(tester: tester, request: request, arrival: arrival)
             log.append(asked)
-            if let response = answer(asked) { try tester.send(response.encoded, to: arrival.source) }
+            if let response = try answer(asked) { try tester.send(response.encoded, to: arrival.source) }
         }
         return log
     }
@@ -194,7 +194,7 @@ final class DHTProbing {
     /// Sends a command to the peer and serves until it is answered.
     func serve(
         _ testers: [UDPTester], during command: String, _ arguments: JSONObject, seconds: Int64 = 40,
-        answer: (Asked) -> Response? = { DHTProbing.plainAnswer($0) }
+        answer: (Asked) throws -> Response? = { DHTProbing.plainAnswer($0) }
     ) throws -> (reply: Result<JSON, PeerFailure>, asked: [Asked]) {
         let id = try peer.send(command, arguments)
         let asked = try serve(testers, seconds * 1000, until: { [context] _ in context.isAnswered(id) }, answer: answer)
@@ -205,7 +205,8 @@ final class DHTProbing {
     }
 
     /// Starts a node while testers serve its bootstrap.
-    func start(_ arguments: JSONObject, served testers: [UDPTester], answer: (Asked) -> Response? = { DHTProbing.plainAnswer($0) }) throws
+    func start(_ arguments: JSONObject, served testers: [UDPTester], answer: (Asked) throws -> Response? = { DHTProbing.plainAnswer($0) })
+        throws
         -> (node: Node, asked: [Asked])
     {
         let (reply, asked) = try serve(testers, during: "start", arguments, answer: answer)

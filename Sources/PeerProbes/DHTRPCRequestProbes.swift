@@ -179,29 +179,21 @@ enum DHTRPCRequestProbes {
 
     /// A node that is to become persistent, and what its two testers were asked until it is ready and has pinged once.
     private static func climb(
-        _ dht: DHTProbing, answer: (DHTProbing.Asked, UDPTester) throws -> Response?
+        _ dht: DHTProbing, answer: (DHTProbing.Asked) throws -> Response?
     ) throws -> (node: DHTProbing.Node, asked: [DHTProbing.Asked], ping: DHTProbing.Asked?, info: JSON) {
         let (first, second) = (try dht.context.tester(), try dht.context.tester())
-        var thrown: (any Error)?
-        func reply(_ asked: DHTProbing.Asked) -> Response? {
-            do { return try answer(asked, asked.tester) } catch {
-                thrown = error
-                return nil
-            }
-        }
         let bootstrap: [JSON] = [.endpoint(first.endpoint), .endpoint(second.endpoint)]
         var (node, asked) = try dht.start(
-            ["bootstrap": .array(bootstrap), "ephemeral": false, "port": 0], served: [first, second], answer: reply)
-        asked += try dht.serve([first, second], 3000, until: { _ in false }, answer: reply)
-        if let thrown { throw thrown }
+            ["bootstrap": .array(bootstrap), "ephemeral": false, "port": 0], served: [first, second], answer: answer)
+        asked += try dht.serve([first, second], 3000, until: { _ in false }, answer: answer)
         let (_, pinged) = try dht.serve(
-            [first, second], during: "ping", JSONObject(["node": node.handle]).at(first.endpoint), answer: reply)
+            [first, second], during: "ping", JSONObject(["node": node.handle]).at(first.endpoint), answer: answer)
         return (node, asked, pinged.first { $0.request.isInternal && $0.request.command == 0 }, try dht.info(node))
     }
 
     private static let persistence: [Probe] = [
         probe("becomes-persistent", "DHT-45", needs: ["ping", "info"]) { dht in
-            let (node, asked, ping, info) = try climb(dht) { asked, tester in
+            let (node, asked, ping, info) = try climb(dht) { asked in
                 let response = DHTProbing.plainAnswer(asked)
                 guard asked.request.isInternal, asked.request.command == 1, let value = asked.request.value, value.count >= 2 else {
                     return response
@@ -210,7 +202,7 @@ enum DHTRPCRequestProbes {
                 let port = UInt16(value[0]) | UInt16(value[1]) << 8
                 var moved = response
                 moved.to = Endpoint(asked.arrival.source.address, port)
-                try tester.send(moved.encoded, to: moved.to)
+                try asked.tester.send(moved.encoded, to: moved.to)
                 return nil
             }
             let probes = asked.filter { $0.request.isInternal && $0.request.command == 1 }
@@ -222,7 +214,7 @@ enum DHTRPCRequestProbes {
         },
         probe("stays-ephemeral-behind-a-firewall", "DHT-46", needs: ["ping", "info"]) { dht in
             // PING_NAT is answered, but to the client port only.
-            let (node, asked, ping, info) = try climb(dht) { asked, _ in DHTProbing.plainAnswer(asked) }
+            let (node, asked, ping, info) = try climb(dht) { asked in DHTProbing.plainAnswer(asked) }
             dht.exam.require("PING_NAT", asked.contains { $0.request.isInternal && $0.request.command == 1 }, "none")
             dht.exam.require("no id", ping?.request.id == nil, "an id")
             dht.exam.require("client socket", ping != nil && ping?.arrival.source.port != node.address.port, "the server port")
@@ -230,7 +222,7 @@ enum DHTRPCRequestProbes {
         },
         probe("stays-ephemeral-with-random-ports", "DHT-47", needs: ["ping", "info"]) { dht in
             let count = Counter()
-            let (_, _, ping, info) = try climb(dht) { asked, _ in
+            let (_, _, ping, info) = try climb(dht) { asked in
                 var response = DHTProbing.plainAnswer(asked)
                 response.to.port = 20_000 + count.next()
                 return response

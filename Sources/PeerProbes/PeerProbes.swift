@@ -5,6 +5,6 @@ public enum PeerProbes {
     public static func all(in corpus: Corpus) throws -> [Probe] {
         try UDXExchangeProbes.probes(in: corpus) + DHTRPCAnswerProbes.probes + DHTRPCRequestProbes.probes + RecordProbes.probes
             + SecretStreamProbes.probes + ProtomuxProbes.probes + RoutingProbes.probes + ServerProbes.probes + ConnectionProbes.probes
-            + RelayProbes.probes + ClientProbes.probes + SwarmProbes.probes
+            + RelayProbes.probes + RelayClientProbes.probes + ClientProbes.probes + PunchProbes.probes + SwarmProbes.probes
     }
 }

@@ -71,6 +71,8 @@ extension JSONObject {
         return copy
     }
 
+    func with(_ others: JSONObject) -> JSONObject { others.members.reduce(self) { $0.with($1.key, $1.value) } }
+
     func at(_ endpoint: Endpoint) -> JSONObject {
         with("host", .string(endpoint.address.description)).with("port", .integer(endpoint.port))
     }

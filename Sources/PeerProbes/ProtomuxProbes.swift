@@ -263,6 +263,9 @@ enum ProtomuxProbes {
             try tester.read(3000)
             context.exam.require("its own end", tester.hasPeerEnded, "the connection is still open")
         },
+        probe("much-data-for-a-pending-channel", ["MUX-20"]) { context in
+            context.exam.notRun("the contract can't make a peer answer an open late: it pairs or refuses at once")
+        },
         probe("open-send-close-open", ["MUX-21b"]) { context in
             context.exam.notRun("the contract can't make a peer answer an open late: it pairs or refuses at once")
         },

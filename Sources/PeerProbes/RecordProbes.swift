@@ -181,7 +181,7 @@ enum RecordProbes {
             it.exam.require("token", response.token != nil, "none")
         },
         probe("own-record-kept", "HDHT-74", needs: ["listen"]) { it in
-            let node = try it.dht.bootstrapper(seed: 7)
+            let node = try it.dht.bootstrapper()
             let key = it.key(193)
             try it.dht.peer.request("listen", ["node": node.handle, "seed": .string(Hex.encode([UInt8](repeating: 193, count: 32)))])
             let before = try it.expect("FIND_PEER", it.ask(node, .findPeer, target: key.target))

@@ -6,6 +6,7 @@ import HyperDHT
 import LivePeers
 import enum Noise.HandshakePattern
 import class Noise.HandshakeState
+import struct Noise.SymmetricState
 import SansIO
 import StrictJSON
 
@@ -105,6 +106,15 @@ enum ServerProbes {
             for point in smallOrder { try it.expectSilence(Hex.encode(point), point + first.dropFirst(32)) }
             try it.expectServes()
         },
+        probe("noise", "mixed-order-static-key", ["NOISE-10"]) { it in
+            // S + T, T of order 8, with the product that S alone gives: T vanishes under the responder's clamped scalar.
+            let own = it.records.key(32)
+            guard let torsion = Hex.decode(orderEight).flatMap({ Bytes32($0) }), let mixed = Ed25519.sum(own.publicKey, torsion) else {
+                throw ProbeError("no mixed-order point")
+            }
+            try it.expectSilence("a mixed-order static key", it.forged(mixed, own))
+            _ = try it.expectAnswer(it.exchange(it.forged(own.publicKey, own)))
+        },
         probe("noise", "short-messages", ["NOISE-11"]) { it in
             let (_, first) = try it.firstMessage(ServerProbing.payload())
             for length in [0, 31, 32, 79, 80, 95] { try it.expectSilence("\(length) bytes", Array(first.prefix(length))) }
@@ -115,6 +125,8 @@ enum ServerProbes {
             try it.expectServes()
         },
     ]
+
+    private static let orderEight = "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"
 
     /// The identity, the point of order two, zero, and forms that are not the shortest.
     private static let smallOrder: [[UInt8]] = [
@@ -127,37 +139,69 @@ enum ServerProbes {
 final class ServerProbing {
     let records: RecordProbing
     let node: DHTProbing.Node
+    /// null: a swarm's server, which has no handle of its own.
     let server: JSON
     private let key: KeyPair
+    static let udxID: UInt64 = 77
 
     /// `command`: "listen", or "relay" for a blind relay.
-    init(_ records: RecordProbing, _ command: String = "listen", firewall: JSON? = nil) throws {
+    init(_ records: RecordProbing, _ command: String = "listen", firewall: JSON? = nil, node: JSONObject = [:]) throws {
         self.records = records
-        node = try records.dht.bootstrapper()
+        self.node = try records.dht.bootstrapper(node)
         // A number of its own: whoever answers with a key that everybody knows must not have this one by chance.
         key = records.key(193)
-        var arguments: JSONObject = ["node": node.handle, "seed": .string(Hex.encode([UInt8](repeating: 193, count: 32)))]
+        var arguments: JSONObject = ["node": self.node.handle, "seed": .string(Hex.encode([UInt8](repeating: 193, count: 32)))]
         if let firewall { arguments.set("firewall", firewall) }
         server = try records.dht.peer.request(command, arguments).handle("server")
+    }
+
+    /// The server of a swarm that has joined as one.
+    init(_ records: RecordProbing, swarm: DHTProbing.Node, key: KeyPair) {
+        self.records = records
+        node = swarm
+        server = .null
+        self.key = key
     }
 
     var exam: Examination { records.exam }
     var context: ProbeContext { records.dht.context }
 
+    /// Whether an event tells of a connection of this server.
+    func isConnection(_ event: JSON) -> Bool { server.isNull ? event["node"] == node.handle : event["server"] == server }
+
     static func payload(version: UInt64 = 1, hasUDX: Bool = true) -> NoisePayload {
         NoisePayload(
-            version: version, firewall: .open, udx: hasUDX ? NoisePayload.UDXInfo(id: 77) : nil,
+            version: version, firewall: .open, udx: hasUDX ? NoisePayload.UDXInfo(id: udxID) : nil,
             secretStream: NoisePayload.SecretStreamInfo())
     }
 
     /// An initiator and its first message; without a payload the message carries none.
     func firstMessage(
-        _ payload: NoisePayload?, prologue: [UInt8] = Namespace.peerHandshake.bytes, to remote: Bytes32? = nil, number: UInt8 = 30
+        _ payload: NoisePayload?, prologue: [UInt8] = Namespace.peerHandshake.bytes, to remote: Bytes32? = nil, number: UInt8 = 30,
+        attempt: UInt8 = 0
     ) throws -> (HandshakeState, [UInt8]) {
         let handshake = try HandshakeState(
             pattern: .ik, isInitiator: true, prologue: prologue, staticKeys: records.key(number),
-            remoteStatic: remote ?? key.publicKey, ephemeral: KeyPair(seed: Blake2b.hash256([number], Array("ephemeral".utf8)).bytes))
+            remoteStatic: remote ?? key.publicKey,
+            ephemeral: KeyPair(seed: Blake2b.hash256([number, attempt], Array("ephemeral".utf8)).bytes))
         return (handshake, try handshake.write(payload: payload?.encoded ?? []))
+    }
+
+    /// A first message made by hand: any static key, and the products that `own` gives.
+    func forged(_ staticKey: Bytes32, _ own: KeyPair) throws -> [UInt8] {
+        guard let ephemeral = KeyPair(seed: Blake2b.hash256(own.publicKey.bytes, Array("ephemeral".utf8)).bytes),
+            let es = Ed25519.sharedPoint(secretKey: ephemeral.secretKey, publicKey: key.publicKey),
+            let ss = Ed25519.sharedPoint(secretKey: own.secretKey, publicKey: key.publicKey)
+        else { throw ProbeError("no products") }
+        var state = SymmetricState(protocolName: HandshakePattern.ik.protocolName)
+        state.mixHash(Namespace.peerHandshake.bytes)
+        state.mixHash(key.publicKey.bytes)
+        state.mixHash(ephemeral.publicKey.bytes)
+        state.mixKey(es)
+        let encryptedStatic = try state.encryptAndHash(staticKey.bytes, field: "encryptedStatic")
+        state.mixKey(ss)
+        let payload = try state.encryptAndHash(ServerProbing.payload().encoded, field: "encryptedPayload")
+        return ephemeral.publicKey.bytes + encryptedStatic + payload
     }
 
     func send(_ message: HyperDHT.HandshakeMessage, from tester: UDPTester) throws -> UInt16 {

@@ -16,7 +16,7 @@ enum SwarmProbes {
         .dht(layer, slug, requirements, needs: needs) { dht in try run(SwarmProbing(RecordProbing(dht), swarm: swarm)) }
     }
 
-    static let probes: [Probe] = servers + topics + dials
+    static let probes: [Probe] = servers + topics + dials + connections
 
     private static let servers: [Probe] = [
         probe("hyperdht", "announces-itself", ["HDHT-62a", "SWARM-3"], swarm: nil, needs: ["listen"]) { it in
@@ -35,6 +35,21 @@ enum SwarmProbes {
                 }
             }
         },
+        probe("hyperdht", "a-relay-dies", ["HDHT-63"], swarm: nil, needs: ["listen"]) { it in
+            it.expectAnnounced(try it.listen().asked, it.key.target, "self announce")
+            it.dead = it.testers[2]
+            let again = try it.serve(
+                25_000,
+                until: { asked in
+                    it.testers[..<2].allSatisfy { tester in
+                        it.requests(asked, .announce, it.key.target).contains { $0.tester === tester }
+                    }
+                })
+            for (number, tester) in it.testers[..<2].enumerated() {
+                let count = it.requests(again, .announce, it.key.target).count { $0.tester === tester }
+                it.exam.require("announced again at node \(number) within 25 s", count > 0, "not")
+            }
+        },
         probe("hyperdht", "closed-server", ["HDHT-64"], swarm: nil, needs: ["listen"]) { it in
             let server = try it.listen().server
             let asked = try it.serve(during: "close", ["server": server])
@@ -44,7 +59,7 @@ enum SwarmProbes {
         },
     ]
 
-    private static let swarmCommands = ["join", "leave", "flush"]
+    static let swarmCommands = ["join", "leave", "flush"]
 
     private static let topics: [Probe] = [
         probe("hyperswarm", "joined-as-server", ["SWARM-1", "SWARM-2", "SWARM-3"], needs: swarmCommands) { it in
@@ -68,6 +83,21 @@ enum SwarmProbes {
             let asked = try it.serve(during: "leave", ["node": it.node.handle, "topic": it.records.text(it.topic)])
             it.expectUnannounced(asked, it.topic, "the topic")
         },
+        probe("hyperswarm", "joined-again-while-leaving", ["SWARM-34"], needs: swarmCommands) { it in
+            _ = try it.join(server: true)
+            let topic = it.records.text(it.topic)
+            let leaving = try it.context.peer.send("leave", ["node": it.node.handle, "topic": topic])
+            _ = try it.context.peer.send("join", ["node": it.node.handle, "topic": topic, "client": false])
+            // UNANNOUNCE stays without an answer for a while: so long the topic is still being left.
+            it.holdsUnannounce = true
+            let early = try it.serve(6000, until: { !it.requests($0, .unannounce, it.topic).isEmpty }) + it.serve(700)
+            it.exam.require("UNANNOUNCE", !it.requests(early, .unannounce, it.topic).isEmpty, "none")
+            it.exam.equal("ANNOUNCE before the topic is left", it.requests(early, .announce, it.topic).count, 0)
+            it.holdsUnannounce = false
+            let later = try it.serve(12_000, until: { !it.requests($0, .announce, it.topic).isEmpty })
+            it.exam.require("left", it.context.isAnswered(leaving), "not yet, though the topic is announced again")
+            it.exam.require("ANNOUNCE afterwards", !it.requests(later, .announce, it.topic).isEmpty, "none")
+        },
         probe("hyperswarm", "suspended", ["SWARM-27"], needs: swarmCommands + ["suspend", "resume"]) { it in
             _ = try it.join(server: true)
             let asked = try it.serve(during: "suspend", ["node": it.node.handle])
@@ -90,6 +120,12 @@ enum SwarmProbes {
     ]
 
     private static let dials: [Probe] = [
+        probe("hyperswarm", "no-dial-beyond-max-peers", ["SWARM-13a"], swarm: ["maxPeers": 4, "maxParallel": 10], needs: swarmCommands) {
+            it in
+            it.found = (100..<110).map { it.records.key($0).publicKey }
+            let asked = try it.join(server: false, waits: false) + it.serve(2000)
+            it.exam.equal("targets", Set(it.requests(asked, .peerHandshake, nil).compactMap(\.request.target)).count, 4)
+        },
         probe("hyperswarm", "its-own-key-found", ["SWARM-10"], needs: swarmCommands) { it in
             it.found = [it.key.publicKey]
             let asked = try it.join(server: false) + it.serve(1500)
@@ -109,113 +145,4 @@ enum SwarmProbes {
             it.exam.require("targets in the first second", (1...3).contains(targets.count), "\(targets.count)")
         },
     ]
-}
-
-/// A node of the peer, a swarm or a bare one, on a network of three testers.
-private final class SwarmProbing {
-    let records: RecordProbing
-    let testers: [UDPTester]
-    let node: DHTProbing.Node
-    let key: KeyPair
-    let topic: Bytes32
-    /// Keys that LOOKUP finds at every tester.
-    var found: [Bytes32] = []
-
-    init(_ records: RecordProbing, swarm: JSONObject?) throws {
-        self.records = records
-        topic = records.topic
-        key = records.key(193)
-        let testers = try (0..<3).map { _ in try records.dht.context.tester() }
-        self.testers = testers
-        var arguments: JSONObject = [
-            "bootstrap": .array(testers.map { .endpoint($0.endpoint) }), "port": 0,
-            "seed": .string(Hex.encode([UInt8](repeating: 193, count: 32))),
-        ]
-        if let swarm {
-            arguments.set("kind", "swarm")
-            for member in swarm.members { arguments.set(member.key, member.value) }
-        }
-        node = try records.dht.start(arguments, served: testers).node
-    }
-
-    var exam: Examination { records.exam }
-
-    /// What has been announced, by target: whoever unannounces looks for its own record first.
-    private var stored: [Bytes32: PeerRecord] = [:]
-
-    private func answer(_ asked: DHTProbing.Asked) -> Response? {
-        var response = DHTProbing.plainAnswer(asked)
-        guard !asked.request.isInternal, let target = asked.request.target else { return response }
-        switch HyperDHTCommand(rawValue: asked.request.command) {
-        // Nobody is at home: a dial is never answered.
-        case .peerHandshake, .peerHolepunch: return nil
-        case .findPeer: response.value = stored[target]?.encoded
-        case .lookup:
-            let peers = found.map { PeerRecord(publicKey: $0, relayAddresses: [testers[0].endpoint]) } + [stored[target]].compactMap(\.self)
-            if !peers.isEmpty { response.value = LookupReply(peers: peers).encoded }
-        case .announce: stored[target] = asked.request.value.flatMap { try? AnnounceMessage(decoding: $0).peer }
-        default: break
-        }
-        return response
-    }
-
-    func serve(_ milliseconds: Int64, until isDone: ([DHTProbing.Asked]) -> Bool = { _ in false }) throws -> [DHTProbing.Asked] {
-        try records.dht.serve(testers, milliseconds, until: isDone, answer: answer)
-    }
-
-    func serve(during command: String, _ arguments: JSONObject) throws -> [DHTProbing.Asked] {
-        let (reply, asked) = try records.dht.serve(testers, during: command, arguments, answer: answer)
-        _ = try reply.get()
-        return asked
-    }
-
-    func listen() throws -> (server: JSON, asked: [DHTProbing.Asked]) {
-        let (reply, asked) = try records.dht.serve(testers, during: "listen", ["node": node.handle], answer: answer)
-        return (try reply.get().handle("server"), asked)
-    }
-
-    /// Joins the topic and waits for its first announce or lookup.
-    func join(server: Bool, waits: Bool = true) throws -> [DHTProbing.Asked] {
-        let topic = records.text(topic)
-        var asked = try serve(during: "join", ["node": node.handle, "topic": topic, "server": .bool(server), "client": true])
-        if waits { asked += try serve(during: "flush", ["node": node.handle, "topic": topic]) }
-        return asked
-    }
-
-    /// Requests of a command, for a target if one is given.
-    func requests(_ asked: [DHTProbing.Asked], _ command: HyperDHTCommand, _ target: Bytes32?) -> [DHTProbing.Asked] {
-        asked.filter {
-            !$0.request.isInternal && $0.request.command == command.rawValue && (target == nil || $0.request.target == target)
-        }
-    }
-
-    /// Each tester got a record of our key for the target, with its own token, at most three relays, and a signature that holds.
-    func expectAnnounced(_ asked: [DHTProbing.Asked], _ target: Bytes32, _ field: String) {
-        for (number, tester) in testers.enumerated() {
-            let request = requests(asked, .announce, target).first { $0.tester === tester }?.request
-            exam.require("\(field): ANNOUNCE at node \(number)", request != nil, "none")
-            guard let request else { continue }
-            check(request, .announce, at: tester, target, field)
-        }
-    }
-
-    func expectUnannounced(_ asked: [DHTProbing.Asked], _ target: Bytes32, _ field: String) {
-        for (number, tester) in testers.enumerated() {
-            let request = requests(asked, .unannounce, target).first { $0.tester === tester }?.request
-            exam.require("\(field): UNANNOUNCE at node \(number)", request != nil, "none")
-            if let request { check(request, .unannounce, at: tester, target, field) }
-        }
-    }
-
-    private func check(_ request: Request, _ purpose: RecordSignature.Purpose, at tester: UDPTester, _ target: Bytes32, _ field: String) {
-        exam.equal("\(field): token", request.token, DHTProbing.token(tester))
-        guard let value = request.value, let message = try? AnnounceMessage(decoding: value) else {
-            return exam.report("\(field): value", expected: "an announce message", actual: Hex.encode(request.value ?? []))
-        }
-        exam.equal("\(field): public key", message.peer?.publicKey, key.publicKey)
-        exam.require("\(field): relay addresses", (message.peer?.relayAddresses.count ?? 9) <= 3, "more than three")
-        let holds = RecordSignature.verify(
-            purpose, message, target: target, token: DHTProbing.token(tester), nodeID: DHTProbing.id(tester))
-        exam.require("\(field): signature", holds, "does not verify")
-    }
 }

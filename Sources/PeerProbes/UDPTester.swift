@@ -8,10 +8,13 @@ public final class UDPTester {
         public let at: Instant
         public let source: Endpoint
         public let payload: [UInt8]
+        /// Of the IP packet; nil where the system does not tell.
+        let timeToLive: UInt8?
     }
 
     public let endpoint: Endpoint
     let descriptor: Int32
+    private var buffer = [UInt8](repeating: 0, count: 65_536)
 
     /// Binds to a host and a port (0: any free one).
     public init(host: IPAddress = .loopback, port: UInt16 = 0) throws {
@@ -20,6 +23,8 @@ public final class UDPTester {
         guard descriptor >= 0 else { throw ProbeError("no socket: \(String(cString: strerror(errno)))") }
         var size: Int32 = 4 << 20
         setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+        var isWanted: Int32 = 1
+        setsockopt(descriptor, ipLevel, IP_RECVTTL, &isWanted, socklen_t(MemoryLayout<Int32>.size))
         var local = sockaddr_in()
         local.sin_family = sa_family_t(AF_INET)
         local.sin_port = port.bigEndian
@@ -59,18 +64,37 @@ public final class UDPTester {
 
     /// What is there already, or nil.
     func take() -> Arrival? {
-        var buffer = [UInt8](repeating: 0, count: 65_536)
         var remote = sockaddr_in()
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let count = withUnsafeMutablePointer(to: &remote) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                recvfrom(descriptor, &buffer, buffer.count, noWaiting, $0, &length)
+        // Room for one control message: its length, level and type, and an int.
+        var control = [UInt64](repeating: 0, count: 8)
+        var controlLength = 0
+        let count = control.withUnsafeMutableBytes { control in
+            buffer.withUnsafeMutableBytes { buffer in
+                withUnsafeMutablePointer(to: &remote) { remote in
+                    var piece = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
+                    return withUnsafeMutablePointer(to: &piece) { piece in
+                        var message = msghdr()
+                        message.msg_name = UnsafeMutableRawPointer(remote)
+                        message.msg_namelen = socklen_t(MemoryLayout<sockaddr_in>.size)
+                        message.msg_iov = piece
+                        message.msg_iovlen = 1
+                        message.msg_control = control.baseAddress
+                        message.msg_controllen = .init(control.count)
+                        defer { controlLength = Int(message.msg_controllen) }
+                        return recvmsg(descriptor, &message, noWaiting)
+                    }
+                }
             }
         }
         guard count >= 0 else { return nil }
+        let timeToLive = control.withUnsafeBytes { bytes -> UInt8? in
+            let header = MemoryLayout<cmsghdr>.size
+            guard controlLength >= header + 4, bytes.load(as: cmsghdr.self).cmsg_level == ipLevel else { return nil }
+            return UInt8(truncatingIfNeeded: bytes.load(fromByteOffset: header, as: Int32.self))
+        }
         return Arrival(
             at: .now, source: Endpoint(.v4(UInt32(bigEndian: remote.sin_addr.s_addr)), UInt16(bigEndian: remote.sin_port)),
-            payload: Array(buffer[..<count]))
+            payload: Array(buffer[..<count]), timeToLive: timeToLive)
     }
 
     /// The next datagram on any of the testers' sockets; nil when the time is over.
@@ -96,9 +120,11 @@ public final class UDPTester {
 #if canImport(Glibc)
     private let datagram = Int32(SOCK_DGRAM.rawValue)
     private let noWaiting = Int32(MSG_DONTWAIT)
+    private let ipLevel = Int32(IPPROTO_IP)
 #else
     private let datagram = SOCK_DGRAM
     private let noWaiting = MSG_DONTWAIT
+    private let ipLevel = IPPROTO_IP
 #endif
 
 extension Instant {
