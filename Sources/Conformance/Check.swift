@@ -60,7 +60,14 @@ public final class Examination {
 
     public func equal<T: Equatable>(_ field: String, _ actual: T, _ expected: T) {
         comparisons += 1
-        if actual != expected { report(field, expected: "\(expected)", actual: "\(actual)") }
+        if actual != expected { report(field, expected: Examination.text(expected), actual: Examination.text(actual)) }
+    }
+
+    /// An optional as what it holds.
+    private static func text<T>(_ value: T) -> String {
+        let mirror = Mirror(reflecting: value)
+        guard mirror.displayStyle == .optional else { return "\(value)" }
+        return mirror.children.first.map { "\($0.value)" } ?? "nothing"
     }
 
     public func bytes(_ field: String, _ actual: [UInt8]?, _ expected: [UInt8]) {
@@ -76,7 +83,7 @@ public final class Examination {
     /// A condition with a sentence for when it does not hold.
     public func require(_ field: String, _ condition: Bool, _ otherwise: @autoclosure () -> String = "the condition does not hold") {
         comparisons += 1
-        if !condition { report(field, expected: "true", actual: otherwise()) }
+        if !condition { report(field, expected: "otherwise", actual: otherwise()) }
     }
 
     /// `body` must throw.

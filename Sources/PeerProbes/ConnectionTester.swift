@@ -103,7 +103,7 @@ final class ConnectionTester {
     /// Our id header; then the peer must tell of the connection.
     func open() throws {
         try begin()
-        stream = try context.peer.event("connection", seconds: 5, where: isOurs).handle("stream")
+        stream = try context.event("connection", seconds: 5, where: isOurs).handle("stream")
     }
 
     // MARK: Sending

@@ -55,6 +55,13 @@ final class ProbeContext {
         return transcript[min(eventCursor, transcript.count)...].map(\.json).filter { $0["event"] != nil }
     }
 
+    /// Waits for an event that must come: a peer that does not tell of it has not hung, it deviates.
+    func event(_ name: String, seconds: Double, where matches: (JSON) -> Bool) throws -> JSON {
+        do { return try peer.event(name, seconds: seconds, where: matches) } catch let failure as PeerFailure where failure.kind == .hang {
+            throw PeerDeviation("the event \(name)", expected: "within \(Int(seconds)) s", actual: "none")
+        }
+    }
+
     /// Whether a request that was sent has its answer.
     func isAnswered(_ id: Int) -> Bool {
         peer.transcript.reversed().contains { $0.json["event"] == nil && $0.json["id"]?.integer == Int64(id) }

@@ -29,7 +29,7 @@ enum ProtomuxProbes {
     /// A tester, and the handle of the channel that the peer opened at once.
     static func meet(_ context: ProbeContext, _ channels: JSON) throws -> (tester: SecretTester, channel: JSON) {
         let tester = try SecretTester(context, receive: "protomux", channels: channels)
-        let event = try context.peer.event("channel", seconds: 5) { $0["stream"] == tester.stream }
+        let event = try context.event("channel", seconds: 5) { $0["stream"] == tester.stream }
         return (tester, try event.handle("channel"))
     }
 
@@ -110,7 +110,7 @@ enum ProtomuxProbes {
             let tester = try SecretTester(context, receive: "protomux", channels: channels(names))
             var handles: [String: JSON] = [:]
             for _ in names {
-                let event = try context.peer.event("channel", seconds: 5) { $0["stream"] == tester.stream }
+                let event = try context.event("channel", seconds: 5) { $0["stream"] == tester.stream }
                 handles[event["protocol"]?.string ?? ""] = try event.handle("channel")
             }
             // Our ids count up, the names do not follow their order.
@@ -157,7 +157,7 @@ enum ProtomuxProbes {
         },
         probe("batch", ["MUX-13"]) { context in
             let (tester, channel) = try meet(context, channels(["test", "p3"]))
-            let other = try context.peer.event("channel", seconds: 5) { $0["stream"] == tester.stream }.handle("channel")
+            let other = try context.event("channel", seconds: 5) { $0["stream"] == tester.stream }.handle("channel")
             try tester.write(open(1, "test"))
             let opened: [UInt8] = [1, 2, 2, 0x70, 0x33, 0]
             try tester.write([0, 0, 1, 3, 0, 1, 0x71, 0, 0, 6] + opened + [0, 2, 3, 0, 1, 0x72, 0, 1, 3, 0, 1, 0x73])

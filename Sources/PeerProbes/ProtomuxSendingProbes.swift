@@ -34,7 +34,7 @@ extension ProtomuxProbes {
         },
         probe("corked-across-channels", ["MUX-15a"], needs: ["channel.cork", "channel.uncork"]) { context in
             let (tester, first) = try meet(context, channels(["test", "more"]))
-            let second = try context.peer.event("channel", seconds: 5) { $0["stream"] == tester.stream }.handle("channel")
+            let second = try context.event("channel", seconds: 5) { $0["stream"] == tester.stream }.handle("channel")
             for message in [open(1, "test"), open(2, "more")] { try tester.write(message) }
             for channel in [first, second] { context.exam.require("opened", opens(context, channel) != nil, "not opened") }
             try cork(context, tester) {

@@ -55,7 +55,7 @@ final class SecretTester {
 
     /// Waits for the peer to tell of the connection.
     func adopt() throws {
-        stream = try context.peer.event("connection", seconds: 10, where: { $0["server"] == self.server }).handle("stream")
+        stream = try context.event("connection", seconds: 10, where: { $0["server"] == self.server }).handle("stream")
     }
 
     deinit { Foundation.close(descriptor) }

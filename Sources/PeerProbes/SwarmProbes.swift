@@ -88,7 +88,7 @@ enum SwarmProbes {
             let topic = it.records.text(it.topic)
             let leaving = try it.context.peer.send("leave", ["node": it.node.handle, "topic": topic])
             _ = try it.context.peer.send("join", ["node": it.node.handle, "topic": topic, "client": false])
-            // UNANNOUNCE stays without an answer for a while: so long the topic is still being left.
+            // Each node's first UNANNOUNCE stays without an answer for a while: so long the topic is still being left.
             it.holdsUnannounce = true
             let early = try it.serve(6000, until: { !it.requests($0, .unannounce, it.topic).isEmpty }) + it.serve(700)
             it.exam.require("UNANNOUNCE", !it.requests(early, .unannounce, it.topic).isEmpty, "none")

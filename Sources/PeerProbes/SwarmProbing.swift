@@ -19,8 +19,9 @@ final class SwarmProbing {
     var servers: [PlayedServer] = []
     /// A tester that says nothing any more.
     var dead: UDPTester?
-    /// Whether UNANNOUNCE is left without an answer.
+    /// Whether each tester's first UNANNOUNCE is left without an answer.
     var holdsUnannounce = false
+    private var held: [Endpoint: UInt16] = [:]
 
     /// `isOpen`: a node that everybody reaches; else one that takes itself for firewalled.
     init(_ records: RecordProbing, swarm: JSONObject?, isOpen: Bool = false) throws {
@@ -53,7 +54,11 @@ final class SwarmProbing {
 
     private func answer(_ asked: DHTProbing.Asked) throws -> Response? {
         if asked.tester === dead { return nil }
-        if holdsUnannounce, !asked.request.isInternal, asked.request.command == HyperDHTCommand.unannounce.rawValue { return nil }
+        if holdsUnannounce, !asked.request.isInternal, asked.request.command == HyperDHTCommand.unannounce.rawValue {
+            let first = held[asked.tester.endpoint] ?? asked.request.tid
+            held[asked.tester.endpoint] = first
+            if first == asked.request.tid { return nil }
+        }
         var response = DHTProbing.plainAnswer(asked)
         guard !asked.request.isInternal, let target = asked.request.target else { return response }
         switch HyperDHTCommand(rawValue: asked.request.command) {

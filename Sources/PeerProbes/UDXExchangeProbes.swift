@@ -65,18 +65,8 @@ enum UDXExchangeProbes {
             let reason = "the peer's firewall hook takes no packets before connect, or on another socket"
             return stray > 2 ? exam.allow(reason) : exam.notRun(reason)
         }
-        let json = file.cases.first { $0["id"]?.string == id }
-        if let policy = json?["mayDiffer"]?.string ?? policies[id] {
-            return exam.notRun("it differs, as the case says that it may: \(policy)")
-        }
         for finding in trial.findings { exam.report(finding.field, expected: finding.expected, actual: finding.actual) }
     }
-
-    /// Cases whose times are one build's own.
-    private static let policies = [
-        "udx-50-death-with-rtt": "whether a tail loss probe starts the retransmission timer anew",
-        "udx-46-tail-loss-probe": "whether a tail loss probe starts the retransmission timer anew",
-    ]
 
     /// The step that a finding belongs to: "case.steps[21].receive[0]".
     private static func step(_ field: String) -> Int? {

@@ -8,6 +8,8 @@ struct ExchangeTolerance {
     static let dataProbe = "UDX-35: after two unanswered HEARTBEATs the probe is one DATA packet beyond the window"
     static let linger = "UDX-59: after a graceful close a repeated DATA or END is acknowledged and not handed to the application"
     static let normalClose = "section 14.2: a time-out with only END unacknowledged, after the peer's end, is a normal close"
+    static let firstWhole = "libudx 25b063b (October 2025): the first packet holds 1152 bytes, not 1132"
+    static let padded = "libudx 25b063b (October 2025): a packet that probes for a larger MTU is padded with zeros"
     static let reopened = "udx.md section 7: one ACK announces that a closed window reopened"
 
     private let localID: UInt32
@@ -29,6 +31,9 @@ struct ExchangeTolerance {
     var heldBytes = 0
     private var carried = 0
     private var highestCarried: UInt32?
+    /// Once the first packet held 1152 bytes: what each number carries.
+    private var cuts: [UInt32: [UInt8]]?
+    private var cut = 0
 
     init(_ setup: ExchangeCase.Setup) {
         localID = setup.localID
@@ -73,6 +78,30 @@ struct ExchangeTolerance {
         }
         guard let got = RawPacket(actual), got.has(RawPacket.data | RawPacket.end) else { return nil }
         return dataProbe(packet).bytes
+    }
+
+    /// `wanted`, a packet with data, as a build sends it that fills its first packet where the recorded one leaves 20 bytes: all that follows is cut
+    /// 20 bytes later.
+    mutating func recut(_ wanted: [UInt8], as actual: [UInt8]) -> [UInt8]? {
+        guard !relays, var packet = RawPacket(wanted), packet.has(RawPacket.data), packet.dataOffset == 0 else { return nil }
+        if cuts == nil {
+            guard packet.body.count == 1132, carried == 1132, RawPacket(actual)?.body.count == 1152 else { return nil }
+            cuts = [:]
+        }
+        let body = cuts?[packet.seq] ?? Array(written.dropFirst(cut).prefix(1152))
+        if cuts?.updateValue(body, forKey: packet.seq) == nil { cut += body.count }
+        packet.body = body
+        return packet.bytes
+    }
+
+    /// A packet with data without its padding of zeros, where that made it larger than every path takes.
+    static func withoutPadding(_ actual: [UInt8]) -> [UInt8]? {
+        guard var packet = RawPacket(actual), packet.has(RawPacket.data), !packet.has(RawPacket.sack), packet.dataOffset > 0 else { return nil }
+        let padding = packet.body.prefix(Int(packet.dataOffset))
+        guard padding.count == Int(packet.dataOffset), padding.allSatisfy({ $0 == 0 }), actual.count + 28 > 1200 else { return nil }
+        packet.body = Array(packet.body.dropFirst(padding.count))
+        packet.dataOffset = 0
+        return packet.bytes
     }
 
     private func dataProbe(_ heartbeat: RawPacket) -> RawPacket {
