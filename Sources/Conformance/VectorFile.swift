@@ -39,6 +39,15 @@ public struct VectorFile: Sendable {
         self.cases = cases
     }
 
+    private init(_ file: VectorFile, cases: [JSON]) {
+        (path, suite, ids, self.cases) = (file.path, file.suite, file.ids, cases)
+    }
+
+    /// The same file with one case changed: a variant that no file holds.
+    public func changing(_ id: String, _ change: (JSON) -> JSON) -> VectorFile {
+        VectorFile(self, cases: zip(ids, cases).map { $0 == id ? change($1) : $1 })
+    }
+
     /// Runs `body` for each case, or for the one case `only`; afterwards every leaf must have been used as input or compared, else the case fails and names the field.
     /// Returns (fields expected, fields compared).
     @discardableResult

@@ -44,52 +44,36 @@ enum UDXExchangeProbes {
     private static func run(
         _ file: VectorFile, _ id: String, _ context: ProbeContext, _ timing: ExchangeComparison.Timing
     ) throws {
+        let exam = context.exam
+        guard var trial = try attempt(file, id, context, timing) else { return }
+        if let alternative = UDXAlternative.of[id], trial.findingCount > 0, timing.takesRecorded,
+            let other = try attempt(file.changing(id, alternative.changed), id, context, timing), other.findingCount == 0
+        {
+            guard alternative.isJudged else { return exam.notRun(alternative.name) }
+            exam.allow(alternative.name)
+            trial = other
+        }
+        exam.count(trial.comparisons)
+        for reason in trial.allowances { exam.allow(reason) }
+        for finding in trial.findings { exam.report(finding.field, expected: finding.expected, actual: finding.actual) }
+    }
+
+    /// One run of a case, apart, so that what is found can be weighed before it counts.
+    /// nil: the case can't be put to a peer, and the examination says so.
+    private static func attempt(
+        _ file: VectorFile, _ id: String, _ context: ProbeContext, _ timing: ExchangeComparison.Timing
+    ) throws -> Examination? {
         var thrown: (any Error)?
-        var stray: Int?
-        // Apart, so that what is found can be weighed before it counts.
         let trial = Examination(corpus: context.exam.corpus, seed: context.exam.seed)
         file.examine(trial, only: id) { node in
             let script = try ExchangeCase(node)
             if let reason = obstacle(script) { return context.exam.notRun(reason) }
-            stray = firstStray(script)
             do { try UDXExchangeProbe(script, context, trial, timing).run() } catch let error as VectorNode.Mismatch { throw error } catch {
                 thrown = error
             }
         }
         if let thrown { throw thrown }
-        let exam = context.exam
-        exam.count(trial.comparisons)
-        for reason in trial.allowances { exam.allow(reason) }
-        guard trial.findingCount > 0, exam.notRunReason == nil else { return }
-        if let stray, trial.findings.allSatisfy({ (step($0.field) ?? .max) >= stray }) {
-            let reason = "the peer's firewall hook takes no packets before connect, or on another socket"
-            return stray > 2 ? exam.allow(reason) : exam.notRun(reason)
-        }
-        for finding in trial.findings { exam.report(finding.field, expected: finding.expected, actual: finding.actual) }
-    }
-
-    /// The step that a finding belongs to: "case.steps[21].receive[0]".
-    private static func step(_ field: String) -> Int? {
-        guard let start = field.range(of: ".steps["), let end = field[start.upperBound...].firstIndex(of: "]") else { return nil }
-        return Int(field[start.upperBound..<end])
-    }
-
-    /// The first step at which the stream gets what a firewall hook is asked about: before it is connected, or on another socket than its own.
-    private static func firstStray(_ script: ExchangeCase) -> Int? {
-        var isConnected = script.setup.isConnected
-        for (index, (_, step)) in script.steps.enumerated() {
-            switch step {
-            case .application(let calls): if calls.contains(where: { $0.name == "connect" }) { isConnected = true }
-            case .send(let datagrams, _, _, _, let to):
-                if !isConnected { return index }
-                for datagram in datagrams where datagram.count >= 8 {
-                    let isPartners = script.setup.partner.map { $0.localID == UInt32(datagram[4]) } ?? false
-                    if (to == .second) != isPartners, datagram[4] == UInt8(script.setup.localID & 0xff) || isPartners { return index }
-                }
-            case .receive, .wait, .event: break
-            }
-        }
-        return nil
+        return context.exam.notRunReason == nil ? trial : nil
     }
 
     /// Why a case can't be put to a peer, if it can't.

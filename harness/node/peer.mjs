@@ -19,7 +19,6 @@ import { udxCommands } from './lib/udx.mjs'
 
 const require = createRequire(import.meta.url)
 const keylog = require('./keylog.cjs') // before any of the packages is loaded
-const inputs = require('./inputs.cjs')
 
 const rest = takeDirectoryOption(process.argv.slice(2))
 if (rest[0] === '--lies') {
@@ -56,7 +55,6 @@ const openFile = (open, path) => {
   }
 }
 contract.command('keylog', { path: text }, (a) => { openFile(keylog.open, a.path) })
-contract.command('inputs', { path: text }, (a) => { openFile((path) => inputs.open(path, load), a.path) })
 contract.command('clock', {}, () => ({ t: microseconds() }))
 
 nodeCommands(contract)

@@ -96,7 +96,9 @@ struct ExchangeTolerance {
 
     /// A packet with data without its padding of zeros, where that made it larger than every path takes.
     static func withoutPadding(_ actual: [UInt8]) -> [UInt8]? {
-        guard var packet = RawPacket(actual), packet.has(RawPacket.data), !packet.has(RawPacket.sack), packet.dataOffset > 0 else { return nil }
+        guard var packet = RawPacket(actual), packet.has(RawPacket.data), !packet.has(RawPacket.sack), packet.dataOffset > 0 else {
+            return nil
+        }
         let padding = packet.body.prefix(Int(packet.dataOffset))
         guard padding.count == Int(packet.dataOffset), padding.allSatisfy({ $0 == 0 }), actual.count + 28 > 1200 else { return nil }
         packet.body = Array(packet.body.dropFirst(padding.count))

@@ -208,7 +208,6 @@ export function nodeCommands (contract) {
       stream.on('error', () => {})
       const session = relay.accept(stream, { id: stream.remotePublicKey })
       session.on('error', () => {})
-      session.on('pair', (initiator, token, _, remoteId) => contract.event('pair', { server: handle, initiator, token: hex(token), remoteId }))
     })
     entry.close = async () => {
       contract.remove(handle)

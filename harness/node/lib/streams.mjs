@@ -143,12 +143,6 @@ export function streamCommands (contract) {
 
   contract.command('pause', { stream }, (a) => { a.stream.stream.pause() })
   contract.command('unpause', { stream }, (a) => { a.stream.stream.resume() })
-
-  contract.command('udx.setInteractive', { stream, interactive: boolean }, (a) => {
-    const raw = a.stream.stream.rawStream || a.stream.stream
-    if (typeof raw.setInteractive !== 'function') throw new BadRequest('this stream is not carried by UDX')
-    raw.setInteractive(a.interactive)
-  })
 }
 
 export function streamStats (stream) {

@@ -223,9 +223,6 @@ class Peer(unittest.TestCase):
         )["stream"]
         self.peer.request("write", stream=stream, data=b"round about")
         self.assertEqual(self.peer.received(stream, 11), b"round about")
-        # Whether by the relay or past it is a race that no rule decides on one machine; half a pairing would be a fault.
-        time.sleep(0.5)
-        self.assertIn(sum(e["event"] == "pair" and e["server"] == relay["server"] for e in self.peer.events), (0, 2))
 
     # --- swarms
 
