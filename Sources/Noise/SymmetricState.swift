@@ -83,7 +83,7 @@ public struct SymmetricState: ~Copyable {
         for index in outputs.indices { Sodium.wipe(&outputs[index]) }
     }
 
-    /// Encrypts if there is a key; mixes what goes on the wire either way.
+    /// Encrypts if there is a key, bound to all that went before; mixes what goes on the wire either way. NOISE-1.
     public mutating func encryptAndHash(_ plaintext: [UInt8], field: String) throws(NoiseError) -> [UInt8] {
         guard plaintext.count + ChaChaPoly.tagLength <= SymmetricState.longestCiphertext else { throw NoiseError(.tooLong, field) }
         var output = plaintext

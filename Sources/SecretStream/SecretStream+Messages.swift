@@ -142,6 +142,7 @@ extension SecretStream {
             if envelope.count < BoxEnvelope.overhead, Mutation.secretStream(23).isActive { fail(SecretStreamError(.invalidFrame)) }
             return
         }
+        // SS-24: an empty one is one.
         if message.isEmpty, Mutation.secretStream(24).isActive { return }
         if Mutation.secretStream(26).isActive {
             if replayFilter.contains(envelope) { return fail(SecretStreamError(.notAuthentic)) }

@@ -191,6 +191,7 @@ extension Stream {
     private var isWhollyAcknowledged: Bool { endSent && !hasEnded && inFlight.isEmpty && lost.isEmpty }
 
     private func owesAcknowledgement(to header: PacketHeader) -> Bool {
+        /// UDX-57: an ACK is never answered with one.
         guard !header.type.isDisjoint(with: [.data, .end]) else { return Mutation.udx(57).isActive && hasReportedEnd }
         /// UDX-15.
         if Mutation.udx(15).isActive { return false }
@@ -203,7 +204,7 @@ extension Stream {
         return true
     }
 
-    /// R9. UDX-32: a window counts only from a packet that is not older than the last one that set it, and acknowledges nothing older.
+    /// R9. UDX-32, UDX-77: a window counts only from a packet that is not older than the last one that set it, and acknowledges nothing older.
     private func updateWindow(_ header: PacketHeader) {
         let isNewer =
             windowUpdateSeq.isBefore(header.seq)
