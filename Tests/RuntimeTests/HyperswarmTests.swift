@@ -313,6 +313,11 @@ private actor Counter {
         _ = await (once, twice)
         for try await _ in looker.peers(of: topic) { found += 1 }
         #expect(found == 1)
+        // Taken down from below, its sequences end as well.
+        let cut = try await swarm(network, 3)
+        await cut.dht.destroy(force: true)
+        for await _ in cut.connections {}
+        for await _ in cut.events {}
         await looker.destroy(force: true)
     }
 }

@@ -43,6 +43,8 @@ final class NodeDriver: LoopDriver, DatagramReceiver, @unchecked Sendable {
     private var observers: [Observer] = []
     /// What the swarm's owner wants to know.
     var swarmEvent: ((SwarmEvent) -> Void)?
+    /// The node is gone, and with it the swarm, whoever took it down.
+    var swarmEnded: (() -> Void)?
     private var nextSocket: UInt32 = 1
     private var flushToken: UInt64 = 0
     private var flushes: [UInt64: (connection: ConnectionID, promise: Promise<Bool>)] = [:]
@@ -367,6 +369,7 @@ final class NodeDriver: LoopDriver, DatagramReceiver, @unchecked Sendable {
         sockets?.closeAll()
         for observer in observers { observer.mailbox?.finish() }
         observers = []
+        swarmEnded?()
     }
 }
 

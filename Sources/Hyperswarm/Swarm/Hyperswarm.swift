@@ -56,6 +56,7 @@ public final class Hyperswarm: Sendable {
                 guard let driver else { return }
                 self?.handle(event, driver)
             }
+            driver.swarmEnded = { self?.finish() }
         }
     }
 
