@@ -27,6 +27,14 @@ extension Results {
             guard seen.insert(entry.id).inserted else { throw MergeError(description: "\(entry.id) stands in two shards") }
             entries.append(entry)
         }
+        // A check that speaks for two layers runs in two shards, and kills the mutants of one in each.
+        var kills: [String: Set<String>] = [:]
+        for check in entries.flatMap(\.checks) { kills[check.id, default: []].formUnion(check.evidence.kills) }
+        for entry in entries.indices {
+            for check in entries[entry].checks.indices {
+                entries[entry].checks[check].evidence.kills = kills[entries[entry].checks[check].id]?.sorted() ?? []
+            }
+        }
         result.requirements = Layers.all.flatMap { layer in entries.filter { $0.layer == layer } }
         result.score = score(result.requirements)
         result.coverage = known ? coverage(result.requirements) : nil

@@ -108,6 +108,9 @@ enum EncryptionTraceChecks {
                 comparisons: overTCP.reduce(0) { $0 + $1.frames.count },
                 findings: overTCP.isEmpty ? [] : audit.findings.filter { $0.rule.hasPrefix("dissection.") })
         },
+        TraceCheck.recording("secret-stream.trace-written", ["SS-13", "SS-30"], "secret-stream.written"),
+        TraceCheck.recording("secret-stream.trace-keepalive", ["SS-16", "RELAY-15"], "secret-stream.keepalive"),
+        TraceCheck.recording("secret-stream.trace-hash", ["SS-29"], "secret-stream.hash"),
         TraceCheck.check("secret-stream.trace-fresh-headers", ["SS-31"], .recording) { _, audit in
             var outcome = TraceCheck.Outcome()
             var seen: [[UInt8]: Int] = [:]

@@ -20,9 +20,15 @@ public struct TraceAudit: Sendable {
         GeneralRules.run(context, &report)
         UDXRules.run(context, &report)
         DHTRules.run(context, &report)
+        DHTNodeRules.run(context, &report)
         HyperDHTRules.run(context, &report)
+        StorageRules.run(context, &report)
+        HandshakeRules.run(context, &report)
+        StreamRules.run(context, &report)
+        MuxRules.run(context, &report)
         RelayRules.run(context, &report)
         SwarmRules.run(context, &report)
+        SwarmConnectionRules.run(context, &report)
         self.report = report
     }
 }

@@ -8,13 +8,22 @@ public enum TraceChecks {
         CheckSuite(layer: "secret-stream", checks: EncryptionTraceChecks.secretStream, mutants: []),
         CheckSuite(
             layer: "protomux",
-            checks: [TraceCheck.codec("protomux.trace-codec", ["MUX-1", "MUX-13"], layers: [.protomux])], mutants: []),
+            checks: [
+                TraceCheck.codec("protomux.trace-codec", ["MUX-1", "MUX-13"], layers: [.protomux]),
+                TraceCheck.recording("protomux.trace-opens", ["MUX-2", "MUX-5", "MUX-8"], "protomux.open", "protomux.answered"),
+                TraceCheck.recording("protomux.trace-channels", ["MUX-4"], "protomux.channel"),
+                TraceCheck.recording("protomux.trace-rejects", ["MUX-3"], "protomux.reject"),
+                TraceCheck.recording("protomux.trace-closes", ["MUX-7"], "protomux.close"),
+            ], mutants: []),
         CheckSuite(
             layer: "blind-relay",
             checks: [
                 TraceCheck.codec("blind-relay.trace-codec", ["RELAY-2"], layers: [.blindRelay]),
                 TraceCheck.recording("blind-relay.trace-channel", ["RELAY-1"], "blind-relay.channel"),
                 TraceCheck.recording("blind-relay.trace-pair", ["RELAY-3"], "blind-relay.pair"),
+                TraceCheck.recording(
+                    "blind-relay.trace-roles", ["RELAY-11", "RELAY-12", "HDHT-68"], "blind-relay.role", "blind-relay.token"),
+                TraceCheck.recording("blind-relay.trace-streams", ["HDHT-66"], "blind-relay.stream"),
             ], mutants: []),
         CheckSuite(layer: "udx", checks: udx, mutants: []),
         CheckSuite(layer: "dht-rpc", checks: dhtRPC, mutants: []),
@@ -24,6 +33,11 @@ public enum TraceChecks {
             checks: [
                 TraceCheck.recording("hyperswarm.trace-topics", ["SWARM-1"], "hyperswarm.join"),
                 TraceCheck.recording("hyperswarm.trace-records", ["SWARM-2"], "hyperswarm.record"),
+                TraceCheck.recording("hyperswarm.trace-client-only", ["SWARM-4"], "hyperswarm.client-only"),
+                TraceCheck.recording("hyperswarm.trace-crossing", ["SWARM-15a", "SWARM-16"], "hyperswarm.crossing"),
+                TraceCheck.recording("hyperswarm.trace-single", ["SWARM-32"], "hyperswarm.single"),
+                TraceCheck.recording("hyperswarm.trace-unannounced", ["SWARM-6", "SWARM-27", "SWARM-28"], "hyperdht.unannounced"),
+                TraceCheck.recording("hyperswarm.trace-written", ["SWARM-31"], "secret-stream.written"),
                 TraceCheck.recording("hyperswarm.trace-listening", ["SWARM-3"], "hyperdht.self-announce"),
                 TraceCheck.recording("hyperswarm.trace-crossing", ["SWARM-15a", "SWARM-16"], "hyperswarm.crossing"),
                 TraceCheck.recording("hyperswarm.trace-one-connection", ["SWARM-32"], "hyperswarm.one-connection"),
@@ -85,6 +99,11 @@ public enum TraceChecks {
         TraceCheck.recording("dht-rpc.trace-errors", ["DHT-23", "DHT-24"], "dht-rpc.error", "dht-rpc.command"),
         TraceCheck.recording("dht-rpc.trace-delayed-ping", ["DHT-21"], "dht-rpc.delay"),
         TraceCheck.recording("dht-rpc.trace-retries", ["DHT-33", "DHT-34"], "dht-rpc.retries"),
+        TraceCheck.recording("dht-rpc.trace-identity", ["DHT-4"], "dht-rpc.ephemeral"),
+        TraceCheck.recording("dht-rpc.trace-sockets", ["DHT-48"], "dht-rpc.socket"),
+        TraceCheck.recording("dht-rpc.trace-rests", ["DHT-52"], "dht-rpc.suspended"),
+        TraceCheck.recording("dht-rpc.trace-lists", ["DHT-14"], "dht-rpc.closer-order", "dht-rpc.closer-known"),
+        TraceCheck.recording("dht-rpc.trace-once", ["DHT-33"], "dht-rpc.twice"),
         TraceCheck.recording("dht-rpc.trace-commits", ["DHT-41"], "dht-rpc.request-token"),
     ]
 
@@ -98,6 +117,18 @@ public enum TraceChecks {
         TraceCheck.recording("hyperdht.trace-holepunch-legs", ["HDHT-47", "HDHT-49"], "hyperdht.slot"),
         TraceCheck.recording("hyperdht.trace-self-announce", ["HDHT-62a"], "hyperdht.self-announce"),
         TraceCheck.recording("hyperdht.trace-fast-open", ["HDHT-59"], "hyperdht.fast-open"),
+        TraceCheck.recording("hyperdht.trace-persistent", ["HDHT-5"], "hyperdht.persistent"),
+        TraceCheck.recording(
+            "hyperdht.trace-stored", ["HDHT-3", "HDHT-7", "HDHT-17", "HDHT-19", "HDHT-21", "HDHT-25", "HDHT-27", "HDHT-29"],
+            "hyperdht.stored"),
+        TraceCheck.recording("hyperdht.trace-routes", ["HDHT-34", "HDHT-36"], "hyperdht.route"),
+        TraceCheck.recording("hyperdht.trace-payloads", ["HDHT-40"], "hyperdht.payload"),
+        TraceCheck.recording("hyperdht.trace-refusals", ["HDHT-44", "SWARM-25"], "hyperdht.refused"),
+        TraceCheck.recording("hyperdht.trace-punch-tokens", ["HDHT-52"], "hyperdht.punch-token"),
+        TraceCheck.recording("hyperdht.trace-same-noise", ["HDHT-55"], "hyperdht.same-noise"),
+        TraceCheck.recording("hyperdht.trace-probe-count", ["HDHT-58"], "hyperdht.probes"),
+        TraceCheck.recording("hyperdht.trace-unannounced", ["HDHT-64"], "hyperdht.unannounced"),
+        TraceCheck.recording("hyperdht.trace-keepalive", ["HDHT-70"], "secret-stream.keepalive"),
         TraceCheck.recording("hyperdht.trace-probes", ["HDHT-53"], "trace.probe"),
     ]
 

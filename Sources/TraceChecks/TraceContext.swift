@@ -36,6 +36,9 @@ struct TraceContext {
     /// Whether datagrams were lost: something was answered, or acknowledged, only after it had been repeated.
     let hasLoss: Bool
 
+    /// Hosts on which the capture may have been made.
+    private let vantage: Set<IPAddress>
+
     /// Whether the recording lists random draws: only then every random value has a name.
     let hasRecordedDraws: Bool
 
@@ -44,6 +47,9 @@ struct TraceContext {
 
     /// Recorded writes and messages, by the id that they went to.
     let streamCalls: [UInt32: StreamCalls]
+
+    /// When nodes were suspended, as far as calls tell.
+    let suspensions: [Suspension]
 
     var packets: [DissectedPacket] { dissection.packets }
 
@@ -71,7 +77,9 @@ struct TraceContext {
         self.exchangeOf = exchangeOf
         let packets = dissection.packets
         sendings = SendingClock(packets)
+        vantage = TraceContext.vantage(packets)
         streamCalls = background.streamCalls
+        suspensions = background.suspensions
         hasLoss =
             dissection.flows.contains { $0.retransmissions > 0 }
             || dissection.exchanges.contains { exchange in
@@ -138,6 +146,21 @@ struct TraceContext {
         return result
     }
 
+    /// Whether everything that this node sends and takes in is in the capture: one that was made on a host shows that host's traffic alone.
+    func showsAll(of node: Endpoint) -> Bool { vantage.isEmpty || vantage.contains(node.address) }
+
+    /// Hosts that every packet comes from or goes to; empty where there is none, or all is on one.
+    private static func vantage(_ packets: [DissectedPacket]) -> Set<IPAddress> {
+        var all: Set<IPAddress> = []
+        var common: Set<IPAddress>?
+        for packet in packets where packet.packet.transport == .udp {
+            let ends: Set<IPAddress> = [packet.packet.source.address, packet.packet.destination.address]
+            all.formUnion(ends)
+            common = common.map { $0.intersection(ends) } ?? ends
+        }
+        return all.count > 1 ? common ?? [] : []
+    }
+
     /// The exchange's request message.
     func request(_ exchange: Exchange) -> Request? {
         if case .request(let request) = packets[exchange.request].message { request } else { nil }
@@ -159,10 +182,12 @@ struct TraceBackground {
     let targets: Set<Bytes32>
     let integers: [String: Set<Int64>]
     let streamCalls: [UInt32: StreamCalls]
+    let suspensions: [Suspension]
 
     init(_ bundle: TraceBundle) {
         self.bundle = bundle
         streamCalls = StreamCalls.gather(bundle)
+        suspensions = Suspension.gather(bundle)
         knowledge = Knowledge(bundle)
         integers = TraceBackground.integers(bundle)
         var endpoints: Set<Endpoint> = []

@@ -65,4 +65,39 @@ import Testing
         #expect(try Results.merged([whole]) == whole)
         #expect(throws: MergeError.self) { try Results.merged([whole, whole]) }
     }
+
+    /// A check that speaks for two layers runs in both shards, and each plants its own layer's mutants.
+    @Test func shardsShareTheKillsOfACheck() throws {
+        func entry(_ id: String, _ layer: String) -> String {
+            """
+            {"id":"\(id)","layer":"\(layer)","source":"s","text":"t","kind":"wire","level":"MUST","reference":"conforms","subject":"stack","tiers":["machine"]}
+            """
+        }
+        let catalogue = try Catalogue(
+            text: Array(
+                "{\"schema\":\"hyperswarm-requirements/2\",\"requirements\":[\(entry("RELAY-6", "blind-relay")),\(entry("HDHT-68", "hyperdht"))]}"
+                    .utf8))
+        func results(_ layers: [String]) -> Results {
+            let requirements = catalogue.requirements.filter { layers.contains($0.layer) }
+            return Judgement.results(
+                requirements: requirements,
+                checks: [
+                    CheckResult(Check("hyperdht.relayed", ["HDHT-68", "RELAY-6"], .machine) { _ in }, verdict: .exact, comparisons: 1)
+                ],
+                vectorFiles: [],
+                mutants: requirements.map { MutantResult(id: $0.id, requirement: $0.id, bug: "b", fate: .killed(by: "hyperdht.relayed")) },
+                implementation: .init(name: "swift", version: "1"), referenceName: "node", corpusDigest: "00", toolVersion: "1", seed: 1)
+        }
+        #expect(try Results.merged([results(["hyperdht"]), results(["blind-relay"])]) == results(["blind-relay", "hyperdht"]))
+    }
+
+    /// Shards by layer hold every check of the whole run, and each of the vectors once.
+    @Test func shardsLeaveNothingOut() throws {
+        let catalogue = try Catalogue(text: try Support.corpus().read(Catalogue.path))
+        let whole = try Plan(catalogue: catalogue, suites: Support.suites)
+        let shards = try Layers.all.map { try Plan(catalogue: catalogue, suites: Support.suites, layers: [$0]) }
+        #expect(Set(shards.flatMap(\.checks).map(\.id)) == Set(whole.checks.map(\.id)))
+        let vectors = shards.flatMap(\.checks).filter { $0.tier == .vector }.map(\.id)
+        #expect(vectors.sorted() == whole.checks.filter { $0.tier == .vector }.map(\.id).sorted())
+    }
 }

@@ -50,11 +50,28 @@ public struct Capture: Sendable {
     }
 }
 
+extension Capture {
+    /// The same capture with other packets, numbered anew: what a test needs that drops, repeats, moves or invents some.
+    public func replacingPackets(_ packets: [CapturedPacket]) -> Capture {
+        var copy = self
+        copy.packets = packets.enumerated().map { $1.with(number: $0 + 1) }
+        var tcp = TCPReassembler()
+        for packet in copy.packets { if case .tcp(let header) = packet.transport { tcp.add(packet, header) } }
+        copy.tcpStreams = tcp.streams
+        return copy
+    }
+}
+
 extension CapturedPacket {
-    func with(payload: [UInt8]) -> CapturedPacket {
+    /// The packet with some of what it says changed.
+    public func with(
+        number: Int? = nil, timeNanoseconds: Int64? = nil, source: Endpoint? = nil, destination: Endpoint? = nil, timeToLive: UInt8? = nil,
+        dontFragment: Bool? = nil, payload: [UInt8]? = nil
+    ) -> CapturedPacket {
         CapturedPacket(
-            number: number, timeNanoseconds: timeNanoseconds, source: source, destination: destination, transport: transport,
-            timeToLive: timeToLive, dontFragment: dontFragment, ipLength: ipLength, payload: payload, payloadFileOffset: payloadFileOffset,
-            isCut: isCut, comments: comments)
+            number: number ?? self.number, timeNanoseconds: timeNanoseconds ?? self.timeNanoseconds, source: source ?? self.source,
+            destination: destination ?? self.destination, transport: transport, timeToLive: timeToLive ?? self.timeToLive,
+            dontFragment: dontFragment ?? self.dontFragment, ipLength: ipLength + (payload.map { $0.count - self.payload.count } ?? 0),
+            payload: payload ?? self.payload, payloadFileOffset: payloadFileOffset, isCut: isCut, comments: comments)
     }
 }
