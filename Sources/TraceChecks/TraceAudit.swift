@@ -28,7 +28,7 @@ public struct TraceAudit: Sendable {
         MuxRules.run(context, &report)
         RelayRules.run(context, &report)
         SwarmRules.run(context, &report)
-        SwarmConnectionRules.run(context, &report)
+        SwarmTopicRules.run(context, &report)
         self.report = report
     }
 }

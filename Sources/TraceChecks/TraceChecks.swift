@@ -34,8 +34,6 @@ public enum TraceChecks {
                 TraceCheck.recording("hyperswarm.trace-topics", ["SWARM-1"], "hyperswarm.join"),
                 TraceCheck.recording("hyperswarm.trace-records", ["SWARM-2"], "hyperswarm.record"),
                 TraceCheck.recording("hyperswarm.trace-client-only", ["SWARM-4"], "hyperswarm.client-only"),
-                TraceCheck.recording("hyperswarm.trace-crossing", ["SWARM-15a", "SWARM-16"], "hyperswarm.crossing"),
-                TraceCheck.recording("hyperswarm.trace-single", ["SWARM-32"], "hyperswarm.single"),
                 TraceCheck.recording("hyperswarm.trace-unannounced", ["SWARM-6", "SWARM-27", "SWARM-28"], "hyperdht.unannounced"),
                 TraceCheck.recording("hyperswarm.trace-written", ["SWARM-31"], "secret-stream.written"),
                 TraceCheck.recording("hyperswarm.trace-listening", ["SWARM-3"], "hyperdht.self-announce"),
