@@ -168,7 +168,10 @@ public struct LiveCell: Sendable {
             if evidence.dropped > 0 || !evidence.hasMarkers {
                 return outcome(.harnessError, reasons + ["the capture lost packets or a marker: it is no evidence"])
             }
-            guard verdict.isPassed else { return outcome(verdict, reasons, packets: evidence.frames.count) }
+            guard verdict.isPassed else {
+                if verdict.isFailed { reasons += try explanations(recorded) }
+                return outcome(verdict, reasons, packets: evidence.frames.count)
+            }
             let bundle = try TraceBundle(path: place, name: scenario.name)
             let audit = TraceAudit(bundle)
             // A peer that was kept from running can't answer in time: then the rules of time are no evidence.
@@ -203,6 +206,25 @@ public struct LiveCell: Sendable {
         } catch {
             return outcome(.harnessError, reasons + ["\(error)"])
         }
+    }
+
+    /// What the capture of a run that failed shows of the cause: rules that its packets break, and fields that differ from the recording's.
+    /// What is missing from a run that stopped says nothing.
+    private func explanations(_ recorded: TraceBundle?) throws -> [String] {
+        let bundle = try TraceBundle(path: place, name: scenario.name)
+        let audit = TraceAudit(bundle)
+        // Once the script has stopped nobody asks the nodes anything else, so the rules take them for gone.
+        var silent: [String: Set<Endpoint>] = [:]
+        for exchange in audit.dissection.exchanges
+        where !exchange.isInternal && exchange.origin == nil && exchange.response == nil && exchange.requests.count > 2 {
+            silent[exchange.command, default: []].insert(exchange.responder)
+        }
+        let mute = silent.sorted { $0.key < $1.key }.filter { $0.value.count > 2 && $0.key != "PEER_HANDSHAKE" }.map {
+            "\($0.value.count) nodes never answered \($0.key), however often it was repeated (hyperdht.answered)"
+        }
+        let broken = audit.findings
+        let changed = recorded.map { Diff.compare($0, bundle).findings.filter { $0.kind == .changed } } ?? []
+        return broken.prefix(4).map(\.description) + mute + changed.prefix(4).map(LiveCell.sentence)
     }
 
     /// "differs from the recording: ..." with field, both values and both packets.

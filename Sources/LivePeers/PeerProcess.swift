@@ -287,6 +287,12 @@ public final class PeerProcess: @unchecked Sendable {
             if let broken { throw failure(.contract, broken) }
             if ended { throw failure(.crash, "it ended before the event \(name)\(tail)") }
             guard condition.wait(until: deadline) else {
+                // A connection that ended with an error is an answer, though not the one that was hoped for.
+                if let closed = events.last(where: { $0["event"]?.string == "close" && $0["error"]?.isNull == false }) {
+                    throw failure(
+                        .refused, "no event \(name): a connection ended with \(closed["error"]?.text().prefix(160) ?? "an error")",
+                        code: closed["error"]?["code"]?.string)
+                }
                 let seen = events.suffix(4).map { $0.text().prefix(160) }.joined(separator: " ")
                 throw failure(.hang, "no event \(name) in \(Int(seconds)) s (waiting: \(seen))\(tail)")
             }

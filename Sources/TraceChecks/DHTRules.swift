@@ -199,9 +199,13 @@ enum DHTRules {
         let mayBeLost =
             context.hasLoss && exchange.requests.count == 1
             || !exchange.isInternal && isLeg && exchange.origin == nil && context.dissection.mayContinue(exchange.request)
+        // Which layer is silent: the message to it may be whole, and even open with the key that it was sent to.
+        let opens = context.packets[exchange.request].units.contains { $0.layer == .noisePayload }
+        let rule = exchange.isInternal ? "dht-rpc.answered" : opens ? "noise.answered" : "hyperdht.answered"
         report.check(
-            "dht-rpc.answered", !isMystery || mayBeLost, context.number(exchange.request), "dht-rpc.tid", 2,
-            "a living node did not answer \(exchange.command)")
+            rule, !isMystery || mayBeLost, context.number(exchange.request), opens ? "noise.encryptedStatic" : "dht-rpc.tid",
+            opens ? nil : 2,
+            "a living node did not answer \(exchange.command)" + (opens ? ", whose Noise message opens with the key that it is for" : ""))
     }
 }
 

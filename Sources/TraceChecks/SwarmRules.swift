@@ -12,6 +12,7 @@ enum SwarmRules {
         selfAnnouncements(context, &report)
         fastOpen(context, &report)
         recordedHeaders(context, &report)
+        freshHeaders(context, &report)
         CrossingRules.run(context, &report)
     }
 
@@ -31,6 +32,22 @@ enum SwarmRules {
                 report.check(
                     "secret-stream.recorded-header", written.contains(unit.bytes), packet.number, "secret-stream.header", nil,
                     "an identifier header that no side of the run wrote")
+            }
+        }
+    }
+
+    /// SS-31. No two streams begin with the same 24 bytes after their ids.
+    private static func freshHeaders(_ context: TraceContext, _ report: inout TraceReport) {
+        var seen: [[UInt8]: (flow: Int?, number: Int)] = [:]
+        for (index, packet) in context.packets.enumerated() where packet.retransmissionOf == nil && packet.relayedCopyOf == nil {
+            for unit in packet.units where unit.layer == .secretStream && unit.name == "identifier header" && unit.bytes.count >= 24 {
+                let header = Array(unit.bytes.suffix(24))
+                let known = seen[header]
+                report.check(
+                    "secret-stream.fresh-header", known == nil || known?.flow == context.flowOf[index], packet.number,
+                    "secret-stream.header",
+                    nil, "the cipher begins with the same header as in packet \(known?.number ?? 0)")
+                if known == nil { seen[header] = (context.flowOf[index], packet.number) }
             }
         }
     }

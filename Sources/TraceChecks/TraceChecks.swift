@@ -89,7 +89,8 @@ public enum TraceChecks {
         tally("dht-rpc.trace-node-ids", ["DHT-3"], .nodeID) { $0.nodeIDs },
         tally("dht-rpc.trace-tokens", ["DHT-26"], .token) { $0.tokens },
         TraceCheck.recording(
-            "dht-rpc.trace-to", ["DHT-1"], "dht-rpc.to", "dht-rpc.flags", "dht-rpc.answered", "trace.kadepy", "trace.foreign"),
+            "dht-rpc.trace-to", ["DHT-1"], "dht-rpc.to", "dht-rpc.flags", "dht-rpc.answered", "hyperdht.answered", "noise.answered",
+            "trace.kadepy", "trace.foreign"),
         TraceCheck.recording("dht-rpc.trace-ping-nat", ["DHT-11"], "dht-rpc.nat-port"),
         TraceCheck.recording(
             "dht-rpc.trace-replies", ["DHT-14"], "dht-rpc.reply-token", "dht-rpc.reply-closer", "dht-rpc.reply-value",
