@@ -27,7 +27,7 @@ enum DHTRPCLifeChecks {
         change(&config)
         let bench = DHTRPCBench(config, seed: exam.seed)
         for tester in testers {
-            bench.script(tester) { request, source in
+            bench.script(tester) { [unowned bench] request, source in
                 var seen = source
                 // An honest tester sends the answer to PING_NAT to the port named, and says so.
                 if bench.answersNATPings, request.isInternal, request.command == 1, let value = request.value, value.count == 2 {

@@ -102,6 +102,14 @@ public final class HyperDHTNode {
         if config.defersRandomPunch { budget.end(now) }
     }
 
+    /// A node that is let go without `destroy`: what its open connections and their handshakes hold of one another goes with it.
+    deinit {
+        for connection in connections.values {
+            connection.handshake?.connection = nil
+            connection.handshake = nil
+        }
+    }
+
     func takeNumber() -> UInt64 {
         lastNumber += 1
         return lastNumber
