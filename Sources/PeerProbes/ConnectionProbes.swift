@@ -43,6 +43,13 @@ enum ConnectionProbes {
             dht.exam.require("empty messages in 11.5 s", (2...3).contains(testers[0].keepAlives), "\(testers[0].keepAlives)")
             dht.exam.equal("with keepalive off", testers[1].keepAlives, 0)
         },
+        probe("its-own-tags", ["SS-12"]) { it, tester in
+            try tester.open()
+            for text in ["01", "0203", "04"] { try it.context.peer.request("write", ["stream": tester.stream, "data": .string(text)]) }
+            try tester.pass(3000, until: { tester.plaintexts.count >= 3 })
+            it.exam.equal("messages", tester.plaintexts, [[1], [2, 3], [4]])
+            it.exam.equal("tags", Set(tester.tags), [0])
+        },
         probe("any-tag-is-delivered", ["SS-11"]) { it, tester in
             try tester.open()
             for (index, tag) in [UInt8(1), 2, 0, 3, 0, 0].enumerated() { try tester.writeMessage([UInt8(index)], tag: tag) }

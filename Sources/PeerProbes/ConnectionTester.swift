@@ -174,19 +174,22 @@ final class ConnectionTester {
     }
 
     /// The peer's messages on the stream, decrypted; keepalives are left out.
-    var plaintexts: [[UInt8]] { everything.filter { !$0.isEmpty } }
+    var plaintexts: [[UInt8]] { everything.map(\.plaintext).filter { !$0.isEmpty } }
 
     /// How many empty messages came.
-    var keepAlives: Int { everything.count { $0.isEmpty } }
+    var keepAlives: Int { everything.count { $0.plaintext.isEmpty } }
+
+    /// Of all that came.
+    var tags: [UInt8] { everything.map(\.tag) }
 
     /// Up to the first that does not verify.
-    private var everything: [[UInt8]] {
-        var (parser, offset, result) = (FrameParser(), 0, [[UInt8]]())
+    private var everything: [(plaintext: [UInt8], tag: UInt8)] {
+        var (parser, offset, result) = (FrameParser(), 0, [(plaintext: [UInt8], tag: UInt8)]())
         var reader: SecretStreamReader?
         while case .inPlace(let range) = parser.next(received, from: &offset, limits: 1...FrameLength.largest) {
             if let reader {
                 guard let opened = reader.open(received, range: range) else { break }
-                result.append(opened.plaintext)
+                result.append(opened)
             } else {
                 guard let header = try? IDHeader(decoding: Array(received[range])) else { break }
                 reader = SecretStreamReader(key: handshake.rx, header: header.header)

@@ -4,7 +4,8 @@ import Conformance
 public enum PeerProbes {
     public static func all(in corpus: Corpus) throws -> [Probe] {
         try UDXExchangeProbes.probes(in: corpus) + DHTRPCAnswerProbes.probes + DHTRPCRequestProbes.probes + RecordProbes.probes
-            + SecretStreamProbes.probes + ProtomuxProbes.probes + RoutingProbes.probes + ServerProbes.probes + ConnectionProbes.probes
+            + XXProbes.probes + SecretStreamProbes.probes + ProtomuxProbes.probes + RoutingProbes.probes + ServerProbes.probes
+            + ConnectionProbes.probes
             + RelayProbes.probes + RelayClientProbes.probes + ClientProbes.probes + PunchProbes.probes + SwarmProbes.probes
     }
 }

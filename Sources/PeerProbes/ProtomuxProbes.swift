@@ -222,22 +222,25 @@ enum ProtomuxProbes {
     private static let closing: [Probe] = [
         probe("close", ["MUX-7"]) { context in
             let (tester, channel) = try meet(context, channels(["test"]))
-            try tester.write(open(1, "test"))
+            // Our id for the channel is another than the peer's.
+            for message in [open(1, "nobody"), open(2, "test")] { try tester.write(message) }
             context.exam.require("opened", opens(context, channel) != nil, "not opened")
             try context.peer.request("channel.close", ["channel": channel])
-            try says(context, tester, "open and close", [open(1, "test"), [0, 3, 1]])
-            try tester.write([1, 0, 0x61])
-            try tester.write([0, 3, 1])
+            try says(context, tester, "open, refusal and close", [open(1, "test"), [0, 2, 1], [0, 3, 1]])
+            try tester.write([2, 0, 0x61])
+            try tester.write([0, 3, 2])
             context.exam.equal("messages", received(context, channel, 1, within: 0.3), [])
             try tester.read(300)
-            context.exam.equal("no close comes back", tester.messages.count, 2)
+            context.exam.equal("no close comes back", tester.messages.count, 3)
         },
-        probe("id-used-again", ["MUX-8"]) { context in
+        probe("id-used-again", ["MUX-8", "MUX-7"]) { context in
             let (tester, channel) = try meet(context, channels(["test"]))
             try tester.write(open(1, "test"))
             context.exam.require("opened", opens(context, channel) != nil, "not opened")
             try tester.write([0, 3, 1])
             context.exam.equal("closed by the remote", closes(context, channel)?["remote"]?.bool, true)
+            try tester.read(300)
+            context.exam.equal("no close comes back", tester.messages.map { Hex.encode($0) }, [Hex.encode(open(1, "test"))])
             let again = try context.peer.request("channel.open", ["stream": tester.stream, "protocol": "again"]).handle("channel")
             try tester.write(open(1, "again"))
             try tester.write([1, 0, 0x61])

@@ -22,6 +22,11 @@ enum PunchProbes {
             it.exam.equal("error", answer?.error, .aborted)
             it.exam.require("punches afterwards", !it.echoes(), "its puncher still answers")
         },
+        server("round-that-does-not-open", ["HDHT-48"]) { it in
+            let payload = HolepunchPayload(firewall: .consistent, addresses: [it.client.endpoint])
+            it.exam.require("answer", try it.round(payload, by: it.relay, isDamaged: true) == nil, "one")
+            _ = try it.exam.unwrap("a right round", it.round(payload, by: it.relay))
+        },
         server("token-by-its-own-relay", ["HDHT-51"]) { it in
             let payload = HolepunchPayload(firewall: .consistent, addresses: [it.client.endpoint])
             let stranger = try it.exam.unwrap("by another node", it.round(payload, by: it.context.tester()))
@@ -126,26 +131,29 @@ private final class PunchedServer {
 
     /// Sends a request as a relay does; what the server sends back to it by this tid. All testers serve meanwhile: the server looks at its own addresses.
     private static func forwarded(
-        _ it: SwarmProbing, _ command: HyperDHTCommand, _ value: [UInt8], from relay: UDPTester, to address: Endpoint, _ tid: UInt16
+        _ it: SwarmProbing, _ command: HyperDHTCommand, _ value: [UInt8], from relay: UDPTester, to address: Endpoint, _ tid: UInt16,
+        _ milliseconds: Int64 = 6000
     ) throws -> DHTProbing.Asked? {
         let request = Request(
             tid: tid, to: address, isInternal: false, command: command.rawValue, target: it.key.target, value: value)
         try relay.send(request.encoded, to: address)
         func isReply(_ asked: DHTProbing.Asked) -> Bool { asked.request.tid == tid && asked.request.command == command.rawValue }
         let all = it.testers.contains { $0 === relay } ? it.testers : it.testers + [relay]
-        let asked = try it.records.dht.serve(all, 6000, until: { $0.contains(where: isReply) }) {
+        let asked = try it.records.dht.serve(all, milliseconds, until: { $0.contains(where: isReply) }) {
             isReply($0) ? nil : DHTProbing.plainAnswer($0)
         }
         return asked.first(where: isReply)
     }
 
     /// One round by way of a node; nil: silence, or what does not open.
-    func round(_ payload: HolepunchPayload, by node: UDPTester) throws -> HolepunchPayload? {
-        guard let sealed = box.seal(payload, nonce: [UInt8](repeating: UInt8(payload.round), count: HolepunchBox.nonceLength)) else {
+    func round(_ payload: HolepunchPayload, by node: UDPTester, isDamaged: Bool = false) throws -> HolepunchPayload? {
+        guard var sealed = box.seal(payload, nonce: [UInt8](repeating: UInt8(payload.round), count: HolepunchBox.nonceLength)) else {
             throw ProbeError("nothing sealed")
         }
+        if isDamaged { sealed[sealed.count - 1] ^= 1 }
         let message = HolepunchMessage(mode: .fromRelay, id: slot, payload: sealed, peerAddress: client.endpoint)
-        let reply = try PunchedServer.forwarded(swarm, .peerHolepunch, message.encoded, from: node, to: address, tid())
+        let reply = try PunchedServer.forwarded(
+            swarm, .peerHolepunch, message.encoded, from: node, to: address, tid(), isDamaged ? 1500 : 6000)
         guard let value = reply?.request.value else { return nil }
         let answer = try HolepunchMessage(decoding: value)
         exam.equal("mode", answer.mode, .fromServer)

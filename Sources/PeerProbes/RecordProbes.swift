@@ -289,6 +289,13 @@ enum RecordProbes {
             it.exam.equal("found", found["found"]?.bool, true)
             it.exam.equal("seq", found["seq"]?.integer, 3)
         },
+        probe("mutable-get-too-old", "HDHT-32", needs: ["mutableGet"]) { it in
+            let key = it.key(1)
+            let found = try it.client("mutableGet", ["publicKey": it.text(key.publicKey), "seq": 5], number: 7) { _, _ in
+                MutableRecord(seq: 3, value: [3], signature: RecordSignature.signMutable(seq: 3, value: [3], keyPair: key)).encoded
+            }
+            it.exam.equal("found", found["found"]?.bool, false)
+        },
         probe("undecodable-values", "HDHT-76", needs: ["lookup", "findPeer"]) { it in
             let peer = PeerRecord(publicKey: it.key(1).publicKey)
             let looked = try it.client("lookup", ["topic": it.text(it.topic)], number: 3) { index, _ in

@@ -24,7 +24,7 @@ enum RelayClientProbes {
             let session = try it.meet()
             try session.expectPair(isInitiator: true, it.offered?.token, it.streamID)
         },
-        dial("both-sides-offer", ["RELAY-11"]) { it in
+        dial("both-sides-offer", ["RELAY-11", "HDHT-68"]) { it in
             // The server's relay is the one that is used, and the server is the initiator there.
             let own = try PlayedServer(it.client.records, key: 93, host: 4, udxID: 5503, offer: NoisePayload(firewall: .open))
             let token = Blake2b.hash256(Array("the server's".utf8))
@@ -65,7 +65,7 @@ enum RelayClientProbes {
             let count = session.connection.keepAlives
             it.client.exam.require("empty messages in 11.5 s", (2...3).contains(count), "\(count)")
         },
-        .dht("blind-relay", "server-pairs", ["RELAY-11", "RELAY-2"], needs: ["listen"], server),
+        .dht("blind-relay", "server-pairs", ["RELAY-11", "RELAY-2", "HDHT-68"], needs: ["listen"], server),
         Probe("blind-relay", "flood-of-pairs", ["RELAY-16"], needs: []) { context in
             context.exam.notRun("what a process holds for pending pairs is not on the wire, and a bound may lie anywhere")
         },

@@ -140,6 +140,15 @@ enum SecretStreamProbes {
             try tester.write([1])
             context.exam.equal("what the application reads", tester.delivered(2, within: 1), [[1]])
         },
+        probe("writes-postpone-keep-alives", ["SS-16"]) { context in
+            let tester = try SecretTester(context, keepAlive: 1500)
+            // Never idle for so long: no empty message.
+            for byte in 0..<12 {
+                try context.peer.request("write", ["stream": tester.stream, "data": .string(Hex.encode([UInt8(byte)]))])
+                try tester.read(300)
+            }
+            context.exam.equal("messages", tester.messages, (0..<12).map { [UInt8($0)] })
+        },
         probe("destroy", ["SS-21"]) { context in
             let tester = try SecretTester(context)
             try tester.read(500, until: { false })

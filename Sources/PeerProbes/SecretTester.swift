@@ -1,6 +1,5 @@
 import CompactEncoding
 import Conformance
-import Foundation
 import HyperCrypto
 import LivePeers
 import SansIO
@@ -14,13 +13,13 @@ final class SecretTester {
     private(set) var stream = JSON.null
     private let context: ProbeContext
     private let server: JSON
-    private let descriptor: Int32
+    private let tcp: TCPTester
     /// Whole frames, length prefix included, that the machine wants sent and nobody has sent yet.
     private(set) var frames: [[UInt8]] = []
     private(set) var events: [SecretStream.Event] = []
     /// Everything that the peer sent, raw.
     private(set) var received: [UInt8] = []
-    private(set) var hasPeerEnded = false
+    var hasPeerEnded: Bool { tcp.hasPeerEnded }
 
     /// Connects to a listener of the peer and does the handshake; afterwards our id header stands in `frames` unless `sendsHeader`.
     init(_ context: ProbeContext, receive: String = "events", channels: JSON? = nil, keepAlive: Int = 0, sendsHeader: Bool = true) throws {
@@ -28,14 +27,10 @@ final class SecretTester {
         var arguments: JSONObject = ["receive": .string(receive)]
         if keepAlive > 0 { arguments.set("keepAliveMilliseconds", .integer(keepAlive)) }
         if let channels { arguments.set("channels", channels) }
-        let listener = try context.peer.request("secretStream.listen", arguments)
-        guard let address = listener["address"]?.endpoint, let key = KeyPair(seed: [UInt8](repeating: 3, count: 32)) else {
-            throw ProbeError("secretStream.listen told no address")
-        }
-        let server = try listener.handle("server")
+        let (server, address) = try context.listen(arguments)
         self.server = server
-        context.afterwards { [context] in context.quietly("close", ["server": server]) }
-        descriptor = try SecretTester.connect(address)
+        guard let key = KeyPair(seed: [UInt8](repeating: 3, count: 32)) else { throw ProbeError("no key") }
+        tcp = try TCPTester(address)
         machine = SecretStream(isInitiator: true, entropy: SeededEntropy(seed: UInt64(address.port)))
         machine.start(keyPair: key, at: .now)
         let deadline = Instant.now + .milliseconds(8000)
@@ -58,28 +53,6 @@ final class SecretTester {
         stream = try context.event("connection", seconds: 10, where: { $0["server"] == self.server }).handle("stream")
     }
 
-    deinit { Foundation.close(descriptor) }
-
-    private static func connect(_ address: Endpoint) throws -> Int32 {
-        guard case .v4(let host) = address.address else { throw ProbeError("a tester speaks IPv4 only") }
-        #if canImport(Glibc)
-            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        #else
-            let descriptor = socket(AF_INET, SOCK_STREAM, 0)
-        #endif
-        var remote = sockaddr_in()
-        remote.sin_family = sa_family_t(AF_INET)
-        remote.sin_port = address.port.bigEndian
-        remote.sin_addr.s_addr = host.bigEndian
-        let result = withUnsafePointer(to: &remote) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Foundation.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard result == 0 else { throw ProbeError("no TCP connection to \(address)") }
-        return descriptor
-    }
-
     /// Takes the machine's effects into `frames`, its events into `events`.
     private func take() {
         for effect in machine.takeEffects() { if case .write(let bytes) = effect { frames += SecretTester.split(bytes) } }
@@ -97,18 +70,8 @@ final class SecretTester {
         return frames
     }
 
-    /// Sends raw bytes. False if the peer has closed.
-    @discardableResult
-    func send(_ bytes: [UInt8]) throws -> Bool {
-        var offset = 0
-        while offset < bytes.count {
-            let count = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress?.advanced(by: offset), bytes.count - offset) }
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { return false }
-            offset += count
-        }
-        return true
-    }
+    /// Sends raw bytes.
+    func send(_ bytes: [UInt8]) throws { tcp.send(bytes) }
 
     /// Sends all that the machine wants sent.
     func flush() throws {
@@ -136,25 +99,16 @@ final class SecretTester {
     func write(_ message: [UInt8]) throws { try send(seal(message)) }
 
     /// Ends our direction of TCP.
-    func end() { shutdown(descriptor, Int32(SHUT_WR)) }
+    func end() { tcp.end() }
 
     /// Reads for a time.
     func read(_ milliseconds: Int64, until isDone: () -> Bool = { false }) throws {
         let deadline = Instant.now + .milliseconds(milliseconds)
-        var buffer = [UInt8](repeating: 0, count: 65_536)
-        while !hasPeerEnded, !isDone() {
-            let left = (deadline - .now).microseconds
-            guard left > 0 else { return }
-            var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            guard poll(&wait, 1, Int32(clamping: (left + 999) / 1000)) > 0 else { continue }
-            let count = Foundation.read(descriptor, &buffer, buffer.count)
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else {
-                hasPeerEnded = true
-                break
-            }
-            received += buffer[..<count]
-            machine.receive(Array(buffer[..<count]), at: .now)
+        while !hasPeerEnded, !isDone(), .now < deadline {
+            let bytes = tcp.receive(until: deadline)
+            guard !bytes.isEmpty else { continue }
+            received += bytes
+            machine.receive(bytes, at: .now)
             take()
         }
     }

@@ -102,8 +102,11 @@ enum ServerProbes {
             try it.expectServes()
         },
         probe("noise", "small-order-points", ["NOISE-9"]) { it in
-            let (_, first) = try it.firstMessage(ServerProbing.payload())
-            for point in smallOrder { try it.expectSilence(Hex.encode(point), point + first.dropFirst(32)) }
+            // The product that a careless responder would compute: the identity, whatever its secret.
+            let own = it.records.key(32)
+            for point in smallOrder {
+                try it.expectSilence(Hex.encode(point), it.forged(own.publicKey, own, ephemeral: (point, smallOrder[0])))
+            }
             try it.expectServes()
         },
         probe("noise", "mixed-order-static-key", ["NOISE-10"]) { it in
@@ -187,21 +190,22 @@ final class ServerProbing {
         return (handshake, try handshake.write(payload: payload?.encoded ?? []))
     }
 
-    /// A first message made by hand: any static key, and the products that `own` gives.
-    func forged(_ staticKey: Bytes32, _ own: KeyPair) throws -> [UInt8] {
-        guard let ephemeral = KeyPair(seed: Blake2b.hash256(own.publicKey.bytes, Array("ephemeral".utf8)).bytes),
-            let es = Ed25519.sharedPoint(secretKey: ephemeral.secretKey, publicKey: key.publicKey),
+    /// A first message made by hand: any static key, the products that `own` gives, and an ephemeral point with its product or an honest one.
+    func forged(_ staticKey: Bytes32, _ own: KeyPair, ephemeral: (point: [UInt8], product: [UInt8])? = nil) throws -> [UInt8] {
+        guard let honest = KeyPair(seed: Blake2b.hash256(own.publicKey.bytes, Array("ephemeral".utf8)).bytes),
+            let es = ephemeral?.product ?? Ed25519.sharedPoint(secretKey: honest.secretKey, publicKey: key.publicKey),
             let ss = Ed25519.sharedPoint(secretKey: own.secretKey, publicKey: key.publicKey)
         else { throw ProbeError("no products") }
         var state = SymmetricState(protocolName: HandshakePattern.ik.protocolName)
         state.mixHash(Namespace.peerHandshake.bytes)
         state.mixHash(key.publicKey.bytes)
-        state.mixHash(ephemeral.publicKey.bytes)
+        let point = ephemeral?.point ?? honest.publicKey.bytes
+        state.mixHash(point)
         state.mixKey(es)
         let encryptedStatic = try state.encryptAndHash(staticKey.bytes, field: "encryptedStatic")
         state.mixKey(ss)
         let payload = try state.encryptAndHash(ServerProbing.payload().encoded, field: "encryptedPayload")
-        return ephemeral.publicKey.bytes + encryptedStatic + payload
+        return point + encryptedStatic + payload
     }
 
     func send(_ message: HyperDHT.HandshakeMessage, from tester: UDPTester) throws -> UInt16 {

@@ -20,6 +20,24 @@ extension SwarmProbes {
     private static let relayKey = Hex.encode((KeyPair(seed: [UInt8](repeating: 92, count: 32))?.publicKey ?? .zero).bytes)
 
     static let connections: [Probe] = [
+        probe("left-with-a-connection", ["SWARM-6", "SWARM-31"]) { it in
+            let connection = try ConnectionTester(it.serving())
+            try connection.open()
+            try it.serve(during: "leave", ["node": it.node.handle, "topic": it.records.text(it.topic)])
+            try connection.pass(500)
+            it.exam.require("the connection", connection.closed == nil, "closed")
+            // Nobody wrote: an id header, and no message but keepalives.
+            it.exam.equal("messages", connection.plaintexts, [])
+            it.exam.require("a header", connection.received.count >= 59, "\(connection.received.count) bytes")
+        },
+        probe("suspended-with-a-connection", ["SWARM-27"], needs: ["suspend", "resume"]) { it in
+            let connection = try ConnectionTester(it.serving())
+            try connection.open()
+            try it.serve(during: "suspend", ["node": it.node.handle])
+            try connection.pass(3000, until: { connection.closed != nil })
+            it.exam.require("the connection", connection.closed != nil, "still open")
+            try it.serve(during: "resume", ["node": it.node.handle])
+        },
         probe("incoming-beyond-max-peers", ["SWARM-13b"], swarm: ["maxPeers": 1]) { it in
             let server = try it.serving()
             for number: UInt8 in [70, 71] {

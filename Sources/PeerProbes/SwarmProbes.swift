@@ -10,10 +10,10 @@ import StrictJSON
 /// What a server's and a swarm's node asks of the network; the testers are the network.
 enum SwarmProbes {
     private static func probe(
-        _ layer: String, _ slug: String, _ requirements: [String], swarm: JSONObject? = [:], needs: [String],
+        _ layer: String, _ slug: String, _ requirements: [String], swarm: JSONObject? = [:], nodes: Int = 3, needs: [String],
         _ run: @escaping @Sendable (SwarmProbing) throws -> Void
     ) -> Probe {
-        .dht(layer, slug, requirements, needs: needs) { dht in try run(SwarmProbing(RecordProbing(dht), swarm: swarm)) }
+        .dht(layer, slug, requirements, needs: needs) { dht in try run(SwarmProbing(RecordProbing(dht), swarm: swarm, nodes: nodes)) }
     }
 
     static let probes: [Probe] = servers + topics + dials + connections
@@ -62,7 +62,8 @@ enum SwarmProbes {
     static let swarmCommands = ["join", "leave", "flush"]
 
     private static let topics: [Probe] = [
-        probe("hyperswarm", "joined-as-server", ["SWARM-1", "SWARM-2", "SWARM-3"], needs: swarmCommands) { it in
+        // Five nodes: more than a record may name.
+        probe("hyperswarm", "joined-as-server", ["SWARM-1", "SWARM-2", "SWARM-3"], nodes: 5, needs: swarmCommands) { it in
             let asked = try it.join(server: true)
             it.exam.require("LOOKUP or ANNOUNCE for the topic", !it.requests(asked, .announce, it.topic).isEmpty, "none")
             it.expectAnnounced(asked, it.topic, "the topic")
@@ -107,9 +108,12 @@ enum SwarmProbes {
             again += try it.serve(
                 8000,
                 until: { asked in
-                    it.testers.allSatisfy { tester in it.requests(again + asked, .announce, it.topic).contains { $0.tester === tester } }
+                    [it.topic, it.key.target].allSatisfy { target in
+                        it.testers.allSatisfy { tester in it.requests(again + asked, .announce, target).contains { $0.tester === tester } }
+                    }
                 })
             it.exam.require("announced again", !it.requests(again, .announce, it.topic).isEmpty, "not")
+            it.exam.require("its own key announced again", !it.requests(again, .announce, it.key.target).isEmpty, "not")
         },
         probe("hyperswarm", "destroyed", ["SWARM-28"], needs: swarmCommands + ["close"]) { it in
             _ = try it.join(server: true)

@@ -6,7 +6,7 @@ import HyperDHT
 import SansIO
 import StrictJSON
 
-/// A node of the peer, a swarm or a bare one, on a network of three testers.
+/// A node of the peer, a swarm or a bare one, on a network of testers.
 final class SwarmProbing {
     let records: RecordProbing
     let testers: [UDPTester]
@@ -24,11 +24,11 @@ final class SwarmProbing {
     private var held: [Endpoint: UInt16] = [:]
 
     /// `isOpen`: a node that everybody reaches; else one that takes itself for firewalled.
-    init(_ records: RecordProbing, swarm: JSONObject?, isOpen: Bool = false) throws {
+    init(_ records: RecordProbing, swarm: JSONObject?, isOpen: Bool = false, nodes: Int = 3) throws {
         self.records = records
         topic = records.topic
         key = records.key(193)
-        let testers = try (0..<3).map { _ in try records.dht.context.tester() }
+        let testers = try (0..<nodes).map { _ in try records.dht.context.tester() }
         self.testers = testers
         var arguments: JSONObject = ["seed": .string(Hex.encode([UInt8](repeating: 193, count: 32)))]
         if let swarm { arguments = arguments.with("kind", "swarm").with(swarm) }
@@ -79,6 +79,7 @@ final class SwarmProbing {
         try records.dht.serve(testers, milliseconds, until: isDone, answer: noted)
     }
 
+    @discardableResult
     func serve(during command: String, _ arguments: JSONObject) throws -> [DHTProbing.Asked] {
         let (reply, asked) = try records.dht.serve(testers, during: command, arguments, answer: noted)
         _ = try reply.get()
