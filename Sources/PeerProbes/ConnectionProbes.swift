@@ -43,7 +43,7 @@ enum ConnectionProbes {
             dht.exam.require("empty messages in 11.5 s", (2...3).contains(testers[0].keepAlives), "\(testers[0].keepAlives)")
             dht.exam.equal("with keepalive off", testers[1].keepAlives, 0)
         },
-        probe("its-own-tags", ["SS-12"]) { it, tester in
+        probe("its-own-tags", ["SS-12", "SS-29"]) { it, tester in
             try tester.open()
             for text in ["01", "0203", "04"] { try it.context.peer.request("write", ["stream": tester.stream, "data": .string(text)]) }
             try tester.pass(3000, until: { tester.plaintexts.count >= 3 })

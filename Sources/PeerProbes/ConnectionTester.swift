@@ -103,7 +103,10 @@ final class ConnectionTester {
     /// Our id header; then the peer must tell of the connection.
     func open() throws {
         try begin()
-        stream = try context.event("connection", seconds: 5, where: isOurs).handle("stream")
+        let event = try context.event("connection", seconds: 5, where: isOurs)
+        stream = try event.handle("stream")
+        // SS-29.
+        context.exam.equal("handshakeHash", event["handshakeHash"]?.string, Hex.encode(handshake.hash))
     }
 
     // MARK: Sending

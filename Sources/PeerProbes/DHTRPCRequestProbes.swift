@@ -35,6 +35,28 @@ enum DHTRPCRequestProbes {
                 dht.exam.require("gap", (750...1600).contains(gap), "\(gap) ms")
             }
         },
+        probe("ping-retries", "DHT-34", needs: ["ping"]) { dht in
+            let node = try dht.bootstrapper()
+            let tester = try dht.context.tester()
+            let (reply, asked) = try dht.serve(
+                [tester], during: "ping", JSONObject(["node": node.handle]).at(tester.endpoint), answer: { _ in nil })
+            dht.exam.equal("datagrams", asked.count, 4)
+            dht.exam.equal("different ones", Set(asked.map(\.arrival.payload)).count, 1)
+            for (one, next) in zip(asked, asked.dropFirst()) {
+                let gap = (next.arrival.at - one.arrival.at).milliseconds
+                dht.exam.require("gap", (750...1600).contains(gap), "\(gap) ms")
+            }
+            dht.exam.equal("error", failure(reply), "REQUEST_TIMEOUT")
+        },
+        probe("request-without-retry", "DHT-35", needs: ["request"]) { dht in
+            let node = try dht.bootstrapper()
+            let tester = try dht.context.tester()
+            let arguments: JSONObject = ["node": node.handle, "number": 0, "internal": true, "retry": false]
+            let (reply, asked) = try dht.serve([tester], during: "request", arguments.at(tester.endpoint), answer: { _ in nil })
+            let later = try dht.serve([tester], 1500, answer: { _ in nil })
+            dht.exam.equal("datagrams", asked.count + later.count, 1)
+            dht.exam.equal("error", failure(reply), "REQUEST_TIMEOUT")
+        },
         probe("wrong-tid", "DHT-36", needs: ["ping"]) { dht in
             let node = try dht.bootstrapper()
             let tester = try dht.context.tester()
@@ -91,6 +113,11 @@ enum DHTRPCRequestProbes {
             dht.exam.equal("all sent in the end", Set(asked.map(\.request.tid)).count, 300)
         },
     ]
+
+    /// The code of a refusal.
+    private static func failure(_ reply: Result<JSON, PeerFailure>) -> String? {
+        if case .failure(let failure) = reply { failure.code } else { nil }
+    }
 
     private static let queries: [Probe] = [
         probe("error-with-closer-nodes", "DHT-37", needs: ["query"]) { dht in

@@ -91,7 +91,7 @@ extension SwarmProbes {
                 it.exam.require("the new one", new.closed == nil, "closed")
             }
         },
-        probe("second-before-messages", ["SWARM-18"]) { it in
+        probe("second-before-messages", ["SWARM-18", "SWARM-15b"]) { it in
             let server = try it.serving()
             for isGreater in [true, false] {
                 let number = it.number(peerIsGreater: isGreater)
@@ -105,6 +105,8 @@ extension SwarmProbes {
                 let field = "the peer's key \(isGreater ? "greater" : "lesser")"
                 it.exam.equal("\(field): the \(isGreater ? "new" : "old") one", loser.closed?.rawValue ?? "open", "reset")
                 it.exam.require("\(field): the other one", winner.closed == nil, "closed")
+                // Whoever refuses a duplicate makes sure that the path of the one it keeps is not dead.
+                if isGreater { it.exam.equal("\(field): keepalives on the old one", old.keepAlives, 1) }
             }
         },
         .dht("hyperswarm", "firewalled-key", ["SWARM-25"], needs: swarmCommands) { dht in

@@ -67,7 +67,7 @@ enum SwarmProbes {
             let asked = try it.join(server: true)
             it.exam.require("LOOKUP or ANNOUNCE for the topic", !it.requests(asked, .announce, it.topic).isEmpty, "none")
             it.expectAnnounced(asked, it.topic, "the topic")
-            it.expectAnnounced(asked, it.key.target, "the swarm's own key")
+            it.expectAnnounced(asked, it.key.target, "the swarm's own key", atLeast: 3)
             let targets = Set(
                 asked.filter { $0.request.command == HyperDHTCommand.announce.rawValue && !$0.request.isInternal }.compactMap(
                     \.request.target))
@@ -114,6 +114,18 @@ enum SwarmProbes {
                 })
             it.exam.require("announced again", !it.requests(again, .announce, it.topic).isEmpty, "not")
             it.exam.require("its own key announced again", !it.requests(again, .announce, it.key.target).isEmpty, "not")
+        },
+        probe("hyperswarm", "destroyed-while-flushing", ["SWARM-28"], needs: swarmCommands + ["close"]) { it in
+            // A dial that is never answered holds the flush up.
+            it.found = [it.records.key(91).publicKey]
+            _ = try it.join(server: false, waits: false)
+            try it.serve(4000, until: { !it.requests($0, .peerHandshake, nil).isEmpty })
+            let flush = try it.context.peer.send("flush", ["node": it.node.handle])
+            try it.serve(200)
+            it.exam.require("flush", !it.context.isAnswered(flush), "answered while a dial was under way")
+            try it.serve(during: "close", ["node": it.node.handle])
+            let reply = try it.context.peer.reply(to: flush, "flush", seconds: 3)
+            it.exam.equal("flushed", reply["flushed"]?.bool, false)
         },
         probe("hyperswarm", "destroyed", ["SWARM-28"], needs: swarmCommands + ["close"]) { it in
             _ = try it.join(server: true)

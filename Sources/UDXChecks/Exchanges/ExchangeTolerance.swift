@@ -70,6 +70,16 @@ struct ExchangeTolerance {
         return packet.bytes
     }
 
+    /// `wanted` as the text asks for it: an ACK while something is held is a SACK with all blocks. UDX-18.
+    func withHeldBlocks(_ wanted: [UInt8]) -> [UInt8] {
+        guard !relays, var packet = RawPacket(wanted), packet.type & ~RawPacket.sack == 0 else { return wanted }
+        let blocks = HeldNumbers(arrived, above: packet.ack).blocks
+        guard !blocks.isEmpty else { return wanted }
+        packet.type = RawPacket.sack
+        packet.body = RawPacket.sack(blocks)
+        return packet.bytes
+    }
+
     /// `wanted`, a HEARTBEAT, as the DATA packet beyond the window that ours may send in its place. What the tester says of its window last does not tell
     /// always that it is closed: not every packet sets it.
     func asDataProbe(_ wanted: [UInt8], as actual: [UInt8]) -> [UInt8]? {
