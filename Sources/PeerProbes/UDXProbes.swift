@@ -32,7 +32,10 @@ enum UDXProbes {
             context.exam.require("packets into a closed window", Set(data(tester, 400)).count <= 1, "more than a probe")
             try acknowledge(window: 50_000)
             context.exam.require("packets with the window open again", !data(tester, 400, until: 1).isEmpty, "none in 400 ms")
-        }
+        },
+        Probe("udx", "do-not-fragment", ["UDX-41"], needs: []) { context in
+            context.exam.notRun("a socket does not show the DF bit; live captures do")
+        },
     ]
 
     /// Sequence numbers of the packets with data that arrive in a time.
