@@ -14,6 +14,7 @@ enum DHTNodeRules {
         sockets(context, &report)
         duplicates(context, &report)
         lists(context, &report)
+        skipped(context, &report)
         rests(context, &report)
     }
 
@@ -96,6 +97,28 @@ enum DHTNodeRules {
         }
     }
 
+    /// A socket is read in order: who answers several later requests has read, and should have answered, the earlier one.
+    private static func skipped(_ context: TraceContext, _ report: inout TraceReport) {
+        guard !context.hasLoss, !context.dissection.beganMidway else { return }
+        var answers: [Endpoint: [(asked: Int64, answered: Int64)]] = [:]
+        let exchanges = context.dissection.exchanges
+        for exchange in exchanges {
+            guard let response = exchange.response else { continue }
+            answers[exchange.responder, default: []].append((UDXRules.time(context, exchange.request), UDXRules.time(context, response)))
+        }
+        let silences: Set<String> = ["the capture ends first", "the requester stopped first", "the node stayed silent"]
+        for exchange in exchanges where exchange.response == nil && exchange.requests.count == 1 {
+            let isPlain =
+                exchange.isInternal ? exchange.commandNumber != 1 && exchange.commandNumber != 4 : (2...9).contains(exchange.commandNumber)
+            guard isPlain, exchange.origin == nil, let reason = exchange.unansweredReason, silences.contains(reason) else { continue }
+            let asked = UDXRules.time(context, exchange.request)
+            let later = (answers[exchange.responder] ?? []).filter { $0.asked > asked + 1_000_000 }.count
+            report.check(
+                "dht-rpc.answered", later < 2, context.number(exchange.request), "dht-rpc.tid", 2,
+                "not answered, although \(later) later requests to the same node were")
+        }
+    }
+
     /// Nodes whose whole life is in the capture, as far as what they list tells, and what was heard before each packet.
     private struct Hearing {
         var heard: [Endpoint: Set<Endpoint>] = [:]
@@ -141,6 +164,7 @@ enum DHTNodeRules {
     /// Closer nodes are distinct, in the order of the table's rows or of distance, and the node has heard of each.
     private static func lists(_ context: TraceContext, _ report: inout TraceReport) {
         var hearing = Hearing(context)
+        var lists: Set<Endpoint> = []
         for index in context.packets.indices {
             let packet = context.packets[index].packet
             switch context.packets[index].message {
@@ -152,7 +176,15 @@ enum DHTNodeRules {
                     continue
                 }
                 hearing.listed(response.closerNodes, by: packet.source)
-                guard !response.closerNodes.isEmpty else { continue }
+                if response.closerNodes.isEmpty {
+                    let isListing = exchange.isInternal || [2, 3, 6, 7, 8, 9].contains(exchange.commandNumber)
+                    report.check(
+                        "dht-rpc.closer-nodes", !isListing || !lists.contains(packet.source), context.number(index), "dht-rpc.closerNodes",
+                        nil,
+                        "no closer nodes, where this node listed some before")
+                    continue
+                }
+                lists.insert(packet.source)
                 let number = context.number(index)
                 let at = context.offset(index, "closerNodes", layer: .dhtRPC)
                 report.check(

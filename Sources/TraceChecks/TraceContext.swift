@@ -16,6 +16,8 @@ struct TraceContext {
     /// Addresses that packets came from or went to, or that the manifest names.
     let endpoints: Set<Endpoint>
     let streamIDs: Set<UInt32>
+    /// Streams of which the capture, or a recorded call, shows how they came to be: they can't be older than the capture.
+    let bornIDs: Set<UInt32>
     /// Exchange of each request and response, by packet index.
     let exchangeOf: [Int: Int]
     let flowOf: [Int: Int]
@@ -35,6 +37,9 @@ struct TraceContext {
 
     /// Whether datagrams were lost: something was answered, or acknowledged, only after it had been repeated.
     let hasLoss: Bool
+
+    /// How many packets came from or went to each socket.
+    let socketUses: [Endpoint: Int]
 
     /// Hosts on which the capture may have been made.
     private let vantage: Set<IPAddress>
@@ -78,6 +83,12 @@ struct TraceContext {
         let packets = dissection.packets
         sendings = SendingClock(packets)
         vantage = TraceContext.vantage(packets)
+        var uses: [Endpoint: Int] = [:]
+        for packet in packets {
+            uses[packet.packet.source, default: 0] += 1
+            uses[packet.packet.destination, default: 0] += 1
+        }
+        socketUses = uses
         streamCalls = background.streamCalls
         suspensions = background.suspensions
         hasLoss =
@@ -108,6 +119,16 @@ struct TraceContext {
                 }
             }
         }
+        var born: Set<UInt32> = []
+        for packet in dissection.packets {
+            for unit in packet.units where !unit.isWire && unit.layer == .noisePayload {
+                if let id = (try? NoisePayload(decoding: unit.bytes))?.udx?.id { born.insert(UInt32(truncatingIfNeeded: id)) }
+            }
+        }
+        if let first = dissection.packets.first?.packet.timeNanoseconds {
+            for (id, calls) in background.streamCalls where calls.connected.map({ $0 > first - 1_000_000_000 }) ?? false { born.insert(id) }
+        }
+        bornIDs = born
         listedNodes = listed
         streamIDs = ids
         publicHosts = TraceContext.publicHosts(dissection.packets, knowledge)

@@ -17,11 +17,17 @@ extension UDXRules {
         packet.header.ack.isAfter(seq) || packet.sacks.contains { !$0.start.isAfter(seq) && $0.end.isAfter(seq) }
     }
 
+    /// When the capture ends, or the stream is destroyed.
+    static func lastMoment(_ context: TraceContext, _ flow: UDXFlow, _ reverse: UDXFlow) -> Int64 {
+        ([context.packets.last?.packet.timeNanoseconds ?? 0]
+            + [flow.destroyed, reverse.destroyed].compactMap { $0 }.map { time(context, $0) }).min() ?? 0
+    }
+
     /// DATA, END and HEARTBEAT are answered within 30 ms; time in which the answering socket was silent does not count, but a side that
     /// is late as a rule is late.
     static func answers(_ context: TraceContext, _ flow: UDXFlow, _ reverse: UDXFlow, _ report: inout TraceReport) {
-        guard flow.retransmissions == 0, flow.destroyed == nil, reverse.destroyed == nil else { return }
-        let end = context.packets.last?.packet.timeNanoseconds ?? 0
+        guard flow.retransmissions == 0 else { return }
+        let end = lastMoment(context, flow, reverse)
         var next = 0
         var excused: [(index: Int, answer: Int)] = []
         var judged: Set<Int> = []
@@ -98,8 +104,8 @@ extension UDXRules {
 
     /// What had been acknowledged and comes again is acknowledged again.
     static func duplicates(_ context: TraceContext, _ flow: UDXFlow, _ reverse: UDXFlow, _ report: inout TraceReport) {
-        guard flow.retransmissions > 0, flow.destroyed == nil, reverse.destroyed == nil else { return }
-        let end = context.packets.last?.packet.timeNanoseconds ?? 0
+        guard flow.retransmissions > 0 else { return }
+        let end = lastMoment(context, flow, reverse)
         var silent: [Int] = []
         var judged = 0
         for (position, index) in flow.packets.enumerated() where context.packets[index].retransmissionOf != nil {

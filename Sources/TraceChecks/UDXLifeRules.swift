@@ -17,6 +17,17 @@ extension UDXRules {
             "udx.beginning", !isBareAnswer(packet), context.number(first), "udx.type", 2, "a stream begins with \(packet.header.type)")
     }
 
+    /// Packets of a stream come from sockets that do more than send one of them.
+    static func paths(_ context: TraceContext, _ flow: UDXFlow, _ report: inout TraceReport) {
+        guard flow.packets.count >= 3 else { return }
+        for index in flow.packets {
+            let source = context.packets[index].packet.source
+            report.check(
+                "udx.path", source == flow.from || context.socketUses[source] ?? 0 > 1, context.number(index), "udp.source", nil,
+                "a packet of the stream comes from \(source), where nothing else comes from or goes to")
+        }
+    }
+
     /// Once a side has read the other's END and knows its own to have arrived, it sends nothing but acknowledgements.
     static func endings(_ context: TraceContext, _ flow: UDXFlow, _ reverse: UDXFlow, _ report: inout TraceReport) {
         guard let end = flow.endSeq, let otherEnd = reverse.endSeq else { return }
@@ -104,6 +115,7 @@ extension UDXRules {
         var sent: SequenceNumber?
         var acknowledged: SequenceNumber?
         var isClosed = false
+        var lastTime: Int64 = 0
         var last: (index: Int, time: Int64)?
         var gaps: [(index: Int, gap: Int64)] = []
         for index in flow.packets {
@@ -118,11 +130,16 @@ extension UDXRules {
             if isNumbered(packet), sent.map({ packet.header.seq.advanced(by: 1).isAfter($0) }) ?? true {
                 sent = packet.header.seq.advanced(by: 1)
             }
+            defer { lastTime = time(context, index) }
             guard packet.header.type.contains(.heartbeat) else {
                 if !isBareAnswer(packet) { last = nil }
                 continue
             }
             guard !isClosed else { continue }
+            let before = max(lastTime, next > 0 ? time(context, reverse.packets[next - 1]) : 0)
+            report.check(
+                "udx.keepalive", before == 0 || time(context, index) - before > 2_000_000, context.number(index), "udx.type", 2,
+                "a HEARTBEAT although something was sent \((time(context, index) - before) / 1000) µs before")
             report.check(
                 "udx.keepalive", sent == nil || acknowledged.map { !$0.isBefore(sent ?? $0) } ?? false, context.number(index), "udx.type",
                 2,
@@ -156,10 +173,19 @@ extension UDXRules {
                 "udx.message", calls.messages.count <= flow.messages.count, flow.packets.first.map { context.number($0) } ?? 0, "udx.type",
                 nil, "\(calls.messages.count) messages were sent, \(flow.messages.count) left")
         }
-        guard flow.destroyed == nil, flow.gap == nil else { return }
+        guard flow.gap == nil, !isRelayed(context, flow) else { return }
+        let isCut = flow.destroyed != nil || flow.reverse.map { context.dissection.flows[$0].destroyed != nil } ?? false
+        // A packet that is not full ends where a write ends.
+        let last = flow.chunks.last.map { $0.count } ?? 0
         var position = 0
         for write in calls.writes {
             let end = position + write.count
+            if end > flow.bytes.count, isCut {
+                report.check(
+                    "udx.written", position == flow.bytes.count || last >= 1132, flow.chunks.last.map { context.number($0.packet) } ?? 0,
+                    "udx.payload", nil, "the stream's last packet ends inside of what was written")
+                return
+            }
             guard end <= flow.bytes.count else {
                 report.check(
                     "udx.written", !flow.packets.isEmpty && flow.endSeq == nil, flow.packets.last.map { context.number($0) } ?? 0,
@@ -197,6 +223,8 @@ struct StreamCalls {
     var writes: [Write] = []
     var messages: [[UInt8]] = []
     var remoteID: UInt32?
+    /// When it was connected, in nanoseconds.
+    var connected: Int64?
 
     /// By the id that the other side receives under.
     static func gather(_ bundle: TraceBundle) -> [UInt32: StreamCalls] {
@@ -208,7 +236,9 @@ struct StreamCalls {
             }
             var calls = byLocal[local] ?? StreamCalls()
             switch method {
-            case "connect": calls.remoteID = arguments.dropFirst().first?.integer.flatMap { UInt32(exactly: $0) }
+            case "connect":
+                calls.connected = calls.connected ?? input.time.microseconds * 1000
+                calls.remoteID = arguments.dropFirst().first?.integer.flatMap { UInt32(exactly: $0) }
             case "send": calls.messages.append(arguments.first?.string.flatMap { Hex.decode($0) } ?? [])
             case "write":
                 if let text = arguments.first?.string {

@@ -57,6 +57,12 @@ extension UDXRules {
             report.check(
                 "udx.timeout", gap >= 950_000_000 || isReported || isNear || seq == highest, context.number(index), "udx.seq", 12,
                 "seq \(seq) is sent again after \(gap / 1_000_000) ms, and nothing says that it was lost")
+            let answered = reverse.packets.first { other in other > before.index && message(context, other).map { covers($0, seq) } ?? false
+            }
+            let late = answered.map { time(context, index) - time(context, $0) } ?? 0
+            report.check(
+                "udx.timeout", late < 300_000_000 || flow.beganEarlier, context.number(index), "udx.seq", 12,
+                "seq \(seq) is sent again \(late / 1_000_000) ms after it had been acknowledged")
             report.check(
                 "udx.timeout", gap <= 65_000_000_000, context.number(index), "udx.seq", 12,
                 "seq \(seq) is sent again after \(gap / 1_000_000) ms")

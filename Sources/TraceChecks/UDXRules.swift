@@ -18,6 +18,7 @@ enum UDXRules {
             if let reverse = flow.reverse, reverse > number || context.dissection.flows[reverse].reverse == number {
                 if !isRelayed(context, flow) { direct(context, flow, context.dissection.flows[reverse], &report) }
             }
+            paths(context, flow, &report)
             beginnings(context, flow, flow.reverse.map { context.dissection.flows[$0] }, &report)
             recordedCalls(context, flow, &report)
         }
@@ -123,7 +124,7 @@ enum UDXRules {
     /// Streams begin with 0; only a relay's outgoing leg, and a path that a stream moves to, may begin later.
     static func checkFirst(_ context: TraceContext, _ flow: UDXFlow, _ position: Int, _ report: inout TraceReport) {
         guard let packet = message(context, flow.packets[position]), flow.relayedFrom == nil, !isRelayed(context, flow),
-            !flow.beganEarlier, !(context.dissection.beganMidway && flow.reverse == nil)
+            !flow.beganEarlier || context.bornIDs.contains(flow.streamID.rawValue), !(context.dissection.beganMidway && flow.reverse == nil)
         else { return }
         report.check(
             "udx.seq", packet.header.seq == .zero, context.number(flow.packets[position]), "udx.seq", 12,
@@ -300,6 +301,10 @@ enum UDXRules {
             report.check(
                 "udx.window", isPlausible, context.number(index), "udx.window", 8,
                 "a window of \(window) that nothing else in the flow advertises")
+            // A closed window stays closed until the application reads: it is said again when it is probed.
+            report.check(
+                "udx.window", window != 0 || (uses[0] ?? 0) > 1 || flow.packets.count < 3, context.number(index), "udx.window", 8,
+                "a window of 0 that nothing before or after it speaks of")
             report.check(
                 "udx.window-step", !(1...1451).contains(window), context.number(index), "udx.window", 8,
                 "a window of \(window) stops older senders for good")
