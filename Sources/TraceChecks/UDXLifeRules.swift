@@ -199,6 +199,11 @@ extension UDXRules {
                 "the bytes at \(position) are not those that were written")
             position = end
         }
+        if let ended = calls.ended, !isCut, flow.endSeq == nil, let last = context.packets.last?.packet.timeNanoseconds {
+            report.check(
+                "udx.written", last - ended < 100_000_000 && flow.reverse.map { context.dissection.flows[$0].endSeq == nil } ?? true,
+                flow.packets.last.map { context.number($0) } ?? 0, "udx.type", nil, "the stream was ended, and no END left")
+        }
         if flow.endSeq != nil {
             report.check(
                 "udx.written", position == flow.bytes.count, flow.packets.last.map { context.number($0) } ?? 0, "udx.payload", nil,
@@ -225,6 +230,8 @@ struct StreamCalls {
     var remoteID: UInt32?
     /// When it was connected, in nanoseconds.
     var connected: Int64?
+    /// When its end was asked for.
+    var ended: Int64?
 
     /// By the id that the other side receives under.
     static func gather(_ bundle: TraceBundle) -> [UInt32: StreamCalls] {
@@ -250,6 +257,7 @@ struct StreamCalls {
                             count: Int(clamping: arguments.first?["bytes"]?.integer ?? 0), bytes: nil,
                             digest: arguments.first?["sha256"]?.string))
                 }
+            case "end": calls.ended = input.time.microseconds * 1000
             default: break
             }
             byLocal[local] = calls

@@ -69,6 +69,10 @@ enum UDXRules {
             report.check(
                 "udx.length", carries || packet.payload.isEmpty, number, "udx.payload", 20,
                 "\(header.type) carries \(packet.payload.count) bytes")
+            report.check(
+                "udx.length", header.type != .data || !packet.payload.isEmpty || context.packets[index].packet.isCut, number, "udx.payload",
+                20,
+                "DATA without any")
             let size = context.packets[index].packet.payload.count
             if !header.type.contains(.message) {
                 let limit = context.packets[index].packet.source.address.isIPv4 ? 1172 : 1152
