@@ -56,6 +56,7 @@ enum DHTRPCHostileChecks {
         limits.delayedPingsPerHost = 10
         limits.requestsPerSecond = 200
         limits.requestsPerSecondAndHost = 50
+        limits.sourceCounts = 64
         let bench = Bench.persistent(exam.seed) { $0.limits = limits }
         var writer = Writer()
         writer.uint32(9000)
@@ -81,6 +82,11 @@ enum DHTRPCHostileChecks {
         exam.equal("dropped for a reason", bench.node.statistics.dropped[.sourceTooBusy], 350)
         bench.run(.seconds(1))
         exam.equal("in the next second", bench.exchange(flood, from: a).count, 1)
+        // From more sources than there are counts for, and more than all together may ask: others are served all the same.
+        bench.run(.milliseconds(1000 - bench.now.milliseconds % 1000))
+        for n in 5000..<5400 { bench.send(flood, from: Bench.tester(n)) }
+        bench.run(.milliseconds(20))
+        isServed(exam, "a flood from everywhere", bench)
         // Many senders with valid ids: the table has its rows of twenty and no more.
         for n in 1000..<3000 {
             bench.send(

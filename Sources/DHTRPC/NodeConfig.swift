@@ -54,8 +54,8 @@ public struct NodeLimits: Hashable, Sendable {
     /// Requests answered within one second in all before sources are counted one by one, and then for each source.
     public var requestsPerSecond = 20_000
     public var requestsPerSecondAndHost = 10_000
-    /// Sources counted at once; more are not answered in that second.
-    public var countedHosts = 1024
+    /// Counts for those sources; more sources than that share them.
+    public var sourceCounts = 1024
 
     public init() {}
 }
