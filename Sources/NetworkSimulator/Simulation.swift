@@ -132,7 +132,7 @@ public final class Simulation {
         return inside
     }
 
-    /// Opens a socket for a host; port 0 takes any free one. Returns its local address, or nil if the port is taken.
+    /// Opens a socket for a host, in place of one of that id; port 0 takes any free one. Returns its local address, or nil if the port is taken.
     @discardableResult
     public func bind(_ id: HostID, _ socket: SocketID, port: UInt16 = 0) -> Endpoint? {
         let host = hosts[id.number]
@@ -143,7 +143,7 @@ public final class Simulation {
             if isFree(host, chosen) { break }
         }
         guard isFree(host, chosen), let address = host.addresses.first else { return nil }
-        unlist(host, socket)
+        close(id, socket)
         host.sockets.append((socket, chosen))
         for address in host.addresses { setListener(Place(segment: host.segment, endpoint: Endpoint(address, chosen)), (id, socket)) }
         return Endpoint(address, chosen)
@@ -156,11 +156,9 @@ public final class Simulation {
     public func close(_ id: HostID, _ socket: SocketID) {
         let host = hosts[id.number]
         guard let port = host.port(socket) else { return }
-        unlist(host, socket)
+        host.sockets.removeAll { $0.id == socket }
         for address in host.addresses { setListener(Place(segment: host.segment, endpoint: Endpoint(address, port)), nil) }
     }
-
-    private func unlist(_ host: Station, _ socket: SocketID) { host.sockets.removeAll { $0.id == socket } }
 
     /// One word for an IPv4 place on one of the first 65 536 segments.
     private func key(_ place: Place) -> UInt64? {

@@ -124,7 +124,7 @@ private func options(offload: Bool) -> DatagramOptions {
     let count = 200
     let (done, sink) = AsyncStream<Void>.makeStream()
     try await loop.perform {
-        let counter = Counter {
+        let counter = EachDatagram {
             if received.withLock({
                 $0 += 1; return $0
             }) == count {
@@ -146,7 +146,7 @@ private func options(offload: Bool) -> DatagramOptions {
 }
 
 /// Does one thing for each datagram.
-private final class Counter: DatagramReceiver {
+private final class EachDatagram: DatagramReceiver {
     let body: () -> Void
     init(_ body: @escaping () -> Void) { self.body = body }
     func receive(_ bytes: [UInt8], _ range: Range<Int>, from source: Endpoint, on socket: SocketID) { body() }
@@ -156,8 +156,8 @@ private final class Counter: DatagramReceiver {
 /// Keeps sockets for as long as a loop runs.
 private final class Holder: LoopDriver {
     let sockets: SocketSet
-    let receiver: Counter
-    init(_ sockets: SocketSet, _ receiver: Counter) { (self.sockets, self.receiver) = (sockets, receiver) }
+    let receiver: EachDatagram
+    init(_ sockets: SocketSet, _ receiver: EachDatagram) { (self.sockets, self.receiver) = (sockets, receiver) }
     func turn(now: Instant) -> Instant { .distantFuture }
     func loopEnded() { sockets.closeAll() }
 }

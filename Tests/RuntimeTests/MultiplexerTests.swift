@@ -48,11 +48,6 @@ private struct Pipe: DuplexStream {
     func makeAsyncIterator() -> Iterator { Iterator(base: incoming.makeAsyncIterator(), pulled: pulled) }
 }
 
-private actor Counter {
-    private(set) var count = 0
-    func add() { count += 1 }
-}
-
 @Test func whatNobodyTakesHoldsTheConnectionBack() async throws {
     let (one, two) = Pipe.pair()
     let bulk = ChannelOptions(ChannelKey("bulk"), messageCount: 1)

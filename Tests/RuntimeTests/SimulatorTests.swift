@@ -139,3 +139,18 @@ private let b = IPAddress.v4(0x0a00_0002)
     simulation.addHost(Restless(), address: a)
     #expect(throws: SimulationError.self) { try simulation.run(until: .zero + .seconds(1)) }
 }
+
+@Test func aSocketThatIsOpenedAgainIsHeardAtItsNewPortOnly() throws {
+    let simulation = Simulation(seed: 1)
+    let place = IPAddress.v4(0x0102_0304)
+    let listener = Talker()
+    let host = simulation.addHost(listener, address: place)
+    for port: UInt16 in [1000, 2000] { simulation.bind(host, SocketID(1), port: port) }
+    for (number, port) in [1000, 2000].enumerated() {
+        let talker = Talker(to: Endpoint(place, UInt16(port)), count: 1, payload: [UInt8(number)])
+        simulation.bind(simulation.addHost(talker, address: .v4(0x0506_0700 + UInt32(number))), SocketID(1))
+    }
+    try simulation.run(until: .zero + .seconds(1))
+    #expect(listener.received.map(\.payload) == [[1]])
+    #expect(simulation.statistics.dropped == [.noListener: 1])
+}
