@@ -23,7 +23,7 @@ public struct Endpoint: Hashable, Comparable, Sendable, CustomStringConvertible 
 
     /// Reads "10.0.0.1:80" or "[::1]:80"; nil for anything else, names included.
     public init?(_ text: some StringProtocol) {
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else { return nil }
+        guard let colon = text.lastIndex(of: ":"), let port = Endpoint.port(text[text.index(after: colon)...]) else { return nil }
         let host = text[..<colon]
         if host.first == "[", host.last == "]" {
             guard let address = IPAddress(host.dropFirst().dropLast()), !address.isIPv4 else { return nil }
@@ -32,6 +32,11 @@ public struct Endpoint: Hashable, Comparable, Sendable, CustomStringConvertible 
             guard let address = IPAddress(host), address.isIPv4 else { return nil }
             self.init(address, port)
         }
+    }
+
+    /// Digits only: a sign would pass for a number.
+    private static func port(_ text: some StringProtocol) -> UInt16? {
+        text.utf8.allSatisfy { (48...57).contains($0) } ? UInt16(text) : nil
     }
 
     public var description: String {

@@ -74,25 +74,26 @@ public enum IPAddress: Hashable, Sendable {
         guard text.contains(":") else { return nil }
         let halves = splitOnDoubleColon(String(text))
         guard halves.count <= 2 else { return nil }
-        func groups(_ half: String) -> [UInt16]? {
+        // A dotted quad may only be the end of all.
+        func groups(_ half: String, isLast: Bool) -> [UInt16]? {
             if half.isEmpty { return [] }
             var result: [UInt16] = []
             let parts = half.split(separator: ":", omittingEmptySubsequences: false)
             for (index, part) in parts.enumerated() {
-                if index == parts.count - 1, part.contains("."), let four = parseV4(part) {
+                if isLast, index == parts.count - 1, part.contains("."), let four = parseV4(part) {
                     result.append(UInt16(truncatingIfNeeded: four >> 16))
                     result.append(UInt16(truncatingIfNeeded: four))
                 } else {
-                    guard (1...4).contains(part.utf8.count), let group = UInt16(part, radix: 16) else { return nil }
+                    guard (1...4).contains(part.utf8.count), part.first != "+", let group = UInt16(part, radix: 16) else { return nil }
                     result.append(group)
                 }
             }
             return result
         }
-        guard let front = groups(halves[0]) else { return nil }
+        guard let front = groups(halves[0], isLast: halves.count == 1) else { return nil }
         var all = front
         if halves.count == 2 {
-            guard let back = groups(halves[1]), front.count + back.count < 8 else { return nil }
+            guard let back = groups(halves[1], isLast: true), front.count + back.count < 8 else { return nil }
             all += [UInt16](repeating: 0, count: 8 - front.count - back.count) + back
         }
         guard all.count == 8 else { return nil }

@@ -22,6 +22,15 @@ import Testing
         #expect(throws: JSONError.self) { try JSON.parse("\"\\u\(digits)\"") }
     }
 
+    @Test(arguments: ["127.0.0.1:80", "0.0.0.0:0", "[0:0:0:0:0:0:0:1]:65535"])
+    func addressesReadAsTheyAreWritten(_ text: String) { #expect(Endpoint(text)?.description == text) }
+
+    @Test(arguments: [
+        "127.0.0.1:+80", "127.0.0.1:-0", "127.0.0.1:65536", "127.0.0.1:", "+1.0.0.1:80", "name:80", "127.0.0.1", "::1:80", "[+1::]:80",
+        "[1.2.3.4::]:80", "[1:2:3]:80", "[1::2::3]:80", "[127.0.0.1]:80",
+    ])
+    func whatIsNoAddressIsRefused(_ text: String) { #expect(Endpoint(text) == nil) }
+
     @Test func namespacesAreThoseOfTheSpecification() {
         #expect(Namespace.announce.description == "36386adddf9f6fd60db83a6f42fc159d1146aa8644037664230aaa1f0179d497")
     }
