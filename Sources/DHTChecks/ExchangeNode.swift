@@ -56,7 +56,8 @@ extension ExchangeNodeSetup {
     /// The sockets that a node is given, named by their ports: the first of those it asks for that is not taken.
     func sockets(_ request: BindRequest) -> NodeSockets {
         let server = (request.serverPorts + [50_000]).first { !takenPorts.contains($0) } ?? 50_000
-        return NodeSockets(server: SocketID(UInt32(server)), serverPort: server, client: SocketID(UInt32(clientPort)), clientPort: clientPort)
+        return NodeSockets(
+            server: SocketID(UInt32(server)), serverPort: server, client: SocketID(UInt32(clientPort)), clientPort: clientPort)
     }
 }
 

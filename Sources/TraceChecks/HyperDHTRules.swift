@@ -21,8 +21,7 @@ enum HyperDHTRules {
                 guard !context.bundle.inputs.isEmpty else { continue }
                 let seen = context.integers["seq"] ?? []
                 report.check(
-                    "hyperdht.seq", get.seq == 0 || context.bundle.inputs.isEmpty || seen.contains(Int64(clamping: get.seq)),
-                    context.number(index), "hyperdht.seq",
+                    "hyperdht.seq", get.seq == 0 || seen.contains(Int64(clamping: get.seq)), context.number(index), "hyperdht.seq",
                     context.offset(index, "seq", layer: .hyperDHT), "seq \(get.seq), which nobody asked for")
             }
         }

@@ -183,7 +183,7 @@ enum UDXRules {
                     "ack \(header.ack) without anything to acknowledge")
             }
             // Retransmissions carry the ack of their first copy (libudx before August 2026).
-            if context.packets[index].retransmissionOf != nil, flow.relayedFrom == nil || true {
+            if context.packets[index].retransmissionOf != nil {
                 checkStaleAck(context, flow, index, packet, last?.ack, &report)
                 continue
             }

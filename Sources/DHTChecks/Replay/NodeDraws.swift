@@ -207,7 +207,7 @@ struct NodeDraws {
         }
     }
 
-    /// Destinations of the probes that this node sent to ports of one host at random: more than a hundred.
+    /// Destinations of the probes that this node sent to ports of one host at random: to more than 32 of them.
     private var punchPorts: [UInt16] {
         var ports: [Endpoint] = []
         // Not drawn: the punch towards the address that the other side is seen at, and answers to its probes.

@@ -247,7 +247,7 @@ final class NodeReplay {
             for case .open(let socket) in requests { isOpen.insert(socket) }
             let transmits = node.takeTransmits()
             for transmit in transmits { note(transmit) }
-            for case .close(let socket) in requests + node.takeSocketRequests() { isOpen.remove(socket) }
+            for case .close(let socket) in requests { isOpen.remove(socket) }
             if events.isEmpty, transmits.isEmpty { return }
         }
     }
