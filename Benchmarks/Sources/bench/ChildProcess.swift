@@ -19,6 +19,11 @@ final class ChildProcess {
         try ChildProcess("/proc/self/exe", [CommandLine.arguments[0]] + arguments)
     }
 
+    /// A script of the repository's harness/node, wherever this program is started.
+    static func nodeScript(_ name: String) -> String {
+        #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(4).joined(separator: "/") + "/harness/node/" + name
+    }
+
     init(_ path: String, _ arguments: [String]) throws {
         var toChild: [Int32] = [0, 0]
         var fromChild: [Int32] = [0, 0]

@@ -114,11 +114,12 @@ struct ConnectionCommand: AsyncParsableCommand {
     }
 
     private func addNode(_ modules: String, _ table: inout Table) throws {
-        let script =
-            #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(4).joined(separator: "/") + "/harness/node/bench.mjs"
         let child = try ChildProcess(
             "node",
-            ["node", script, "--node-modules", modules, "--megabytes", "\(megabytes)", "--connections", "\(connections)"])
+            [
+                "node", ChildProcess.nodeScript("bench.mjs"), "--node-modules", modules, "--megabytes", "\(megabytes)", "--connections",
+                "\(connections)",
+            ])
         let line = child.line() ?? ""
         child.finish()
         func number(_ key: String) -> Double {

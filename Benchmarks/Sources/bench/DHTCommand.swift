@@ -16,7 +16,6 @@ struct DHTCommand: AsyncParsableCommand {
     @Option(help: "Seconds for each figure.") var seconds = 3.0
     @Option(help: "Idle connections.") var idle = 500
     @Option(help: "Where the reference's packages are laid out.") var nodeModules: String?
-    @Option(help: "The Node side.") var script = "harness/node/bench-dht.mjs"
     @Option(help: .hidden) var role: String?
     @Option(help: .hidden) var port: UInt16 = 0
     @Option(help: .hidden) var key: String = ""
@@ -36,7 +35,9 @@ struct DHTCommand: AsyncParsableCommand {
             sides.append(
                 Side("Node") { arguments in
                     try ChildProcess(
-                        "node", ["node", "--expose-gc", script, "--node-modules", nodeModules] + DHTCommand.forNode(arguments))
+                        "node",
+                        ["node", "--expose-gc", ChildProcess.nodeScript("bench-dht.mjs"), "--node-modules", nodeModules]
+                            + DHTCommand.forNode(arguments))
                 })
         }
         for side in sides { try side.startNetwork() }

@@ -30,7 +30,7 @@ struct RawSockets {
 
     static let size = 1172
 
-    /// Seconds, and of the receiver bytes and CPU seconds.
+    /// What the receiver got, the share of it that was lost, and the CPU seconds of both.
     struct Outcome {
         var megabytesPerSecond: Double
         var lost: Double

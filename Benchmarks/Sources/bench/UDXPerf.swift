@@ -12,7 +12,7 @@ struct UDXPerf {
     let serverCPUPerGiB: Double
 
     init(_ path: String, seconds: Int) throws {
-        // Its port has no "any": one after the other is tried by chance.
+        // It takes no port "any": one that follows from this process's id is most likely free.
         let port = "\(20_000 + Int(getpid()) % 20_000)"
         let server = try ChildProcess(path, [path, "-s", "-p", port])
         usleep(300_000)

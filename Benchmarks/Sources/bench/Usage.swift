@@ -5,7 +5,7 @@
 #endif
 
 /// What a process has used so far, as the kernel counts it.
-struct Usage: Codable, Sendable {
+struct Usage: Sendable {
     /// User and system time.
     var cpuSeconds: Double
     /// Resident set at its largest, in KiB.
