@@ -35,9 +35,9 @@ public struct FieldRecord: Sendable {
 
 /// Collects the fields that a decoder reads. The stack decodes without one, dissector, diff and fuzzer with one: there is no second parser.
 public final class FieldRecorder {
-    public private(set) var records: [FieldRecord] = []
-    @usableFromInline var depth: UInt8 = 0
-    private var open: [Int] = []
+    @exclusivity(unchecked) public private(set) var records: [FieldRecord] = []
+    @exclusivity(unchecked) private var depth: UInt8 = 0
+    @exclusivity(unchecked) private var open: [Int] = []
 
     public init() {}
 

@@ -9,8 +9,8 @@ import UDX
 /// One target a message type; the seeds are small hand-made messages of the specification's own examples.
 public enum FuzzTargets {
     public static let all: [FuzzTarget] = scripts + decoders
-    /// Everything that takes one message or one file.
-    public static let decoders: [FuzzTarget] = codecs + CaptureTargets.all
+    /// Everything that takes one message or one file; the slow ones first, so that the others fill the time beside them.
+    public static let decoders: [FuzzTarget] = CaptureTargets.all + codecs
 
     /// Whole machines, driven by what the input says. In the order in which a short run takes them.
     public static let scripts: [FuzzTarget] = [

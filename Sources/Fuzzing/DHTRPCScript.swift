@@ -37,7 +37,7 @@ final class DHTRPCScript {
             config.limits.addressesPerQuery = 30
             config.limits.requestsPerSecond = 20
             config.limits.requestsPerSecondAndHost = 5
-            config.limits.countedHosts = 3
+            config.limits.sourceCounts = 3
         }
         limits = config.limits
         node = DHTRPCNode(config: config, entropy: SeededEntropy(seed: UInt64(choice)), at: clock.now)
@@ -283,8 +283,6 @@ final class DHTRPCScript {
             commits = []
             if isClosed || promises.broken != nil { break }
         }
-        if promises.broken == nil, queries.values.contains(false) || !requests.isEmpty { node.destroy() }
-        collect(limit: 4096)
         promises.hold(
             !queries.values.contains(false) && requests.isEmpty,
             "\(requests.count) requests and \(queries.values.filter { !$0 }.count) queries have no end")

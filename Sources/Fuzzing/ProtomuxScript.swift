@@ -169,10 +169,10 @@ final class ProtomuxScript {
         for effect in end.mux.takeEffects() {
             switch effect {
             case .send(let bytes):
-                promises.hold(bytes.count <= limits.messageSize || limits.messageSize < 1 << 20, "a message of \(bytes.count) bytes")
+                promises.hold(bytes.count <= limits.messageSize, "a message of \(bytes.count) bytes")
                 promises.hold((try? MuxMessage(decoding: bytes)) != nil, "a message that does not decode: \(Hex.encode(bytes))")
                 end.outgoing.append(bytes)
-            case .destroy(let error): promises.hold(isHostile || error.kind == .invalidHandshake, "an honest peer was cut off: \(error)")
+            case .destroy(let error): promises.hold(isHostile, "an honest peer was cut off: \(error)")
             case .pause, .resume, .end: break
             }
         }

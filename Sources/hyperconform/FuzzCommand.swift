@@ -4,7 +4,7 @@ import Foundation
 import Fuzzing
 
 /// The corpus of the fuzz targets, and seeded damage to it, without libFuzzer.
-struct FuzzCommand: ParsableCommand {
+struct FuzzCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fuzz", abstract: "Replays the fuzz corpus with seeded damage against every decoder and machine.",
         discussion: """
@@ -37,38 +37,58 @@ struct FuzzCommand: ParsableCommand {
         return result + FuzzTargets.all.filter { names.contains($0.name) }
     }
 
-    func run() throws {
-        var isBroken = false
-        if input == nil, !list, !FileManager.default.fileExists(atPath: corpus) {
-            FileHandle.standardError.write(
-                Data("no corpus at \(corpus): run this in a checkout, or name it with --corpus; going on without\n".utf8))
+    func run() async throws {
+        let chosen = FuzzCommand.chosen(targets)
+        if list { return print(chosen.map(\.name).joined(separator: "\n")) }
+        let works = try chosen.map(work)
+        let seed = seed
+        // As many targets at a time as there are processors; each is told when it is done.
+        let broken = await withTaskGroup(of: (line: String, isBroken: Bool).self) { group in
+            for work in works { group.addTask { work.replay(seed: seed) } }
+            var broken = 0
+            for await result in group {
+                print(result.line)
+                fflush(nil)
+                if result.isBroken { broken += 1 }
+            }
+            return broken
         }
-        for target in FuzzCommand.chosen(targets) {
-            if list {
-                print(target.name)
-                continue
-            }
-            var inputs = [[]] + target.seeds()
-            var executions = executions
-            if let input {
-                guard let bytes = Hex.decode(input) else { throw ValidationError("--input must be bytes in hexadecimal.") }
-                (inputs, executions) = ([bytes], 0)
-            } else if let text = try? String(contentsOfFile: "\(corpus)/\(target.name).txt", encoding: .utf8) {
-                inputs += try FuzzCorpus(text: text).inputs
-            }
-            let begin = ContinuousClock.now
+        if broken > 0 { throw ExitCode(1) }
+    }
+
+    /// What one target is to be tried with.
+    private struct Work: Sendable {
+        let target: FuzzTarget
+        var inputs: [[UInt8]]
+        var executions: Int
+
+        func replay(seed: UInt64) -> (line: String, isBroken: Bool) {
+            let begin = FuzzCommand.threadSeconds
             let finding = FuzzReplay(target, inputs: inputs, executions: executions, seed: seed).run()
-            let seconds = Double((ContinuousClock.now - begin) / .milliseconds(1)) / 1000
-            defer { fflush(nil) }
             if let finding {
-                isBroken = true
-                print("\(target.name): BROKEN: \(finding.promise)\n  --target \(target.name) --input \(Hex.encode(finding.input))")
-            } else {
-                print(
-                    "\(target.name): \(inputs.count) kept and \(executions) damaged inputs in \(String(format: "%.1f", seconds)) s, nothing broken"
-                )
+                return ("\(target.name): BROKEN: \(finding.promise)\n  --target \(target.name) --input \(Hex.encode(finding.input))", true)
             }
+            let seconds = String(format: "%.1f", FuzzCommand.threadSeconds - begin)
+            return ("\(target.name): \(inputs.count) kept and \(executions) damaged inputs, nothing broken (\(seconds) s of CPU)", false)
         }
-        if isBroken { throw ExitCode(1) }
+    }
+
+    private func work(_ target: FuzzTarget) throws -> Work {
+        if let input {
+            guard let bytes = Hex.decode(input) else { throw ValidationError("--input must be bytes in hexadecimal.") }
+            return Work(target: target, inputs: [bytes], executions: 0)
+        }
+        var work = Work(target: target, inputs: [[]] + target.seeds(), executions: executions)
+        if let text = try? String(contentsOfFile: "\(corpus)/\(target.name).txt", encoding: .utf8) {
+            work.inputs += try FuzzCorpus(text: text).inputs
+        }
+        return work
+    }
+
+    /// CPU time of this thread.
+    private static var threadSeconds: Double {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
     }
 }
