@@ -27,7 +27,8 @@ struct NodeComparison {
         var theirs: [Flow: [CapturedPacket]] = [:]
         let claimed = replay.claimedPorts
         for packet in replay.view.packets
-        where packet.source.address == replay.view.host && claimed.contains(packet.source.port) && !Exchange.isStreamPacket(packet.payload)
+        where packet.source.address == replay.view.host && (replay.isAloneOnHost || claimed.contains(packet.source.port))
+            && !Exchange.isStreamPacket(packet.payload)
         {
             let flow = Flow(port: packet.source.port, destination: packet.destination)
             if theirs[flow] == nil { order.append(flow) }

@@ -310,6 +310,9 @@ final class NodeReplay {
     /// The first two token secrets that the recorded node drew.
     var tokenSecrets: [Bytes32]? { NodeDraws(bundle, view).tokenSecrets }
 
+    /// Whether all that leaves this host is this node's.
+    var isAloneOnHost: Bool { (bundle.manifest?.peers ?? []).filter { $0.host == view.peer.host }.count == 1 }
+
     /// Ports that this node spoke from, as far as ours did the same.
     var claimedPorts: Set<UInt16> { Set(ports.values) }
 }
