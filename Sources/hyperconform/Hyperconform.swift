@@ -18,7 +18,8 @@ struct Hyperconform: AsyncParsableCommand {
         subcommands: [
             RunCommand.self, VectorsCommand.self, ReplayCommand.self, MutantsCommand.self, ExplainCommand.self, GateCommand.self,
             ReportCommand.self,
-            PcapCommand.self, CaptureCommand.self, FlipsCommand.self, DamageCommand.self, FuzzCommand.self, SimulateCommand.self, ProbeCommand.self,
+            PcapCommand.self, CaptureCommand.self, FlipsCommand.self, DamageCommand.self, FuzzCommand.self, SimulateCommand.self,
+            ProbeCommand.self,
             LiveCommand.self, MatrixCommand.self, NATLabCommand.self, DriftCommand.self, NodeCommand.self, WorkerCommand.self,
             RecordCommand.self, SoakCommand.self,
         ],
