@@ -46,12 +46,14 @@ enum UDXExchangeProbes {
     ) throws {
         let exam = context.exam
         guard var trial = try attempt(file, id, context, timing) else { return }
-        if let alternative = UDXAlternative.of[id], trial.findingCount > 0, timing.takesRecorded,
-            let other = try attempt(file.changing(id, alternative.changed), id, context, timing), other.findingCount == 0
-        {
-            guard alternative.isJudged else { return exam.notRun(alternative.name) }
-            exam.allow(alternative.name)
-            trial = other
+        if let alternative = UDXAlternative.of[id], trial.findingCount > 0, timing.takesRecorded {
+            // The first run's streams hold the ids of the second's.
+            context.cleanUp()
+            if let other = try attempt(file.changing(id, alternative.changed), id, context, timing), other.findingCount == 0 {
+                guard alternative.isJudged else { return exam.notRun(alternative.name) }
+                exam.allow(alternative.name)
+                trial = other
+            }
         }
         exam.count(trial.comparisons)
         for reason in trial.allowances { exam.allow(reason) }
