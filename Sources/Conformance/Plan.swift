@@ -7,8 +7,7 @@ public struct Plan: Sendable {
     /// The suites are held against the catalogue first: doubled ids, unknown requirements, and checks that carry none are errors of the harness.
     ///
     /// - Parameters:
-    ///   - layers: only these; empty is all. What every layer stands on and no requirement names goes with the first of them, so that
-    ///     shards by layer hold each check of a whole run.
+    ///   - layers: only these; empty is all.
     ///   - ids: only checks with one of these ids, or whose id begins with one followed by a dot; empty is all.
     public init(catalogue: Catalogue, suites: [CheckSuite], layers: [String] = [], ids: [String] = [], tiers: [Tier] = []) throws {
         for layer in layers where !Layers.all.contains(layer) {
@@ -17,7 +16,6 @@ public struct Plan: Sendable {
         try Plan.validate(suites, catalogue)
         let wanted = Set(layers)
         func speaks(_ requirement: String) -> Bool { wanted.isEmpty || wanted.contains(catalogue[requirement]?.layer ?? "") }
-        func isGround(_ suite: CheckSuite) -> Bool { !Layers.all.contains(suite.layer) && wanted.contains(Layers.all.first ?? "") }
         func named(_ check: Check) -> Bool { ids.isEmpty || ids.contains { check.id == $0 || check.id.hasPrefix($0 + ".") } }
         for id in ids where !suites.contains(where: { $0.checks.contains { $0.id == id || $0.id.hasPrefix(id + ".") } }) {
             throw SelectionError("there is no check \"\(id)\"; \"hyperconform run\" lists them in its JSON, \"explain\" by requirement")
@@ -26,7 +24,7 @@ public struct Plan: Sendable {
         checks = suites.flatMap { suite in
             suite.checks.filter { check in
                 named(check) && (tiers.isEmpty || tiers.contains(check.tier))
-                    && (wanted.isEmpty || wanted.contains(suite.layer) || isGround(suite) || check.requirements.contains(where: speaks))
+                    && (wanted.isEmpty || wanted.contains(suite.layer) || check.requirements.contains(where: speaks))
                     && seen.insert(check.id).inserted
             }
         }

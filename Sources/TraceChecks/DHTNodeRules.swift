@@ -10,6 +10,7 @@ import StrictJSON
 /// dht-rpc.md sections 3.6, 5, 7.2, 13. DHT-4, 14, 48, 52.
 enum DHTNodeRules {
     static func run(_ context: TraceContext, _ report: inout TraceReport) {
+        guard !context.isCut else { return }
         identity(context, &report)
         sockets(context, &report)
         duplicates(context, &report)

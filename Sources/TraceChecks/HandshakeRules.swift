@@ -10,6 +10,7 @@ import StrictJSON
 /// What is inside handshakes and hole-punch rounds, and how often they are made. HDHT-40, 44, 52, 55, 58; SWARM-25.
 enum HandshakeRules {
     static func run(_ context: TraceContext, _ report: inout TraceReport) {
+        guard !context.isCut else { return }
         payloads(context, &report)
         rounds(context, &report)
         attempts(context, &report)

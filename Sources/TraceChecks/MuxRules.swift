@@ -28,6 +28,7 @@ enum MuxRules {
     }
 
     static func run(_ context: TraceContext, _ report: inout TraceReport) {
+        guard !context.isCut else { return }
         var groups: [[UInt8]: [SecretStreamTrace]] = [:]
         var order: [[UInt8]] = []
         for stream in context.dissection.secretStreams where stream.protomuxFrames > 0 {

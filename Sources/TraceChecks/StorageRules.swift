@@ -47,7 +47,7 @@ enum StorageRules {
     }
 
     static func run(_ context: TraceContext, _ report: inout TraceReport) {
-        guard !context.dissection.beganMidway else { return }
+        guard !context.dissection.beganMidway, !context.isCut else { return }
         var model = Model()
         model.fresh = DHTNodeRules.freshNodes(context)
         let retreats = retreats(context)

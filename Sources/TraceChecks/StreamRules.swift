@@ -16,6 +16,7 @@ enum StreamRules {
     }
 
     static func run(_ context: TraceContext, _ report: inout TraceReport) {
+        guard !context.isCut else { return }
         let writes = writes(context.bundle)
         let owners = owners(context)
         var connections: [Owner: Set<[UInt8]>] = [:]

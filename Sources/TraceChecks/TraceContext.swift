@@ -41,6 +41,9 @@ struct TraceContext {
     /// How many packets came from or went to each socket.
     let socketUses: [Endpoint: Int]
 
+    /// A snap length cut packets: what they said is not known.
+    let isCut: Bool
+
     /// Hosts on which the capture may have been made.
     private let vantage: Set<IPAddress>
 
@@ -83,6 +86,7 @@ struct TraceContext {
         let packets = dissection.packets
         sendings = SendingClock(packets)
         vantage = TraceContext.vantage(packets)
+        isCut = packets.contains { $0.packet.isCut }
         var uses: [Endpoint: Int] = [:]
         for packet in packets {
             uses[packet.packet.source, default: 0] += 1
@@ -126,7 +130,7 @@ struct TraceContext {
             }
         }
         if let first = dissection.packets.first?.packet.timeNanoseconds {
-            for (id, calls) in background.streamCalls where calls.connected.map({ $0 > first - 1_000_000_000 }) ?? false { born.insert(id) }
+            for (id, calls) in background.streamCalls where calls.connected.map({ $0 > first }) ?? false { born.insert(id) }
         }
         bornIDs = born
         listedNodes = listed

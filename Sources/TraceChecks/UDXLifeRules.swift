@@ -159,7 +159,9 @@ extension UDXRules {
 
     /// Messages go out as the application gave them; what is written arrives in the stream's bytes, as often and as long as it was written.
     static func recordedCalls(_ context: TraceContext, _ flow: UDXFlow, _ report: inout TraceReport) {
-        guard let calls = context.streamCalls[flow.streamID.rawValue], flow.relayedFrom == nil, !context.dissection.beganMidway else {
+        guard !context.isCut, let calls = context.streamCalls[flow.streamID.rawValue], flow.relayedFrom == nil,
+            !context.dissection.beganMidway
+        else {
             return
         }
         if !calls.messages.isEmpty {

@@ -90,14 +90,4 @@ import Testing
         }
         #expect(try Results.merged([results(["hyperdht"]), results(["blind-relay"])]) == results(["blind-relay", "hyperdht"]))
     }
-
-    /// Shards by layer hold every check of the whole run, and each of the vectors once.
-    @Test func shardsLeaveNothingOut() throws {
-        let catalogue = try Catalogue(text: try Support.corpus().read(Catalogue.path))
-        let whole = try Plan(catalogue: catalogue, suites: Support.suites)
-        let shards = try Layers.all.map { try Plan(catalogue: catalogue, suites: Support.suites, layers: [$0]) }
-        #expect(Set(shards.flatMap(\.checks).map(\.id)) == Set(whole.checks.map(\.id)))
-        let vectors = shards.flatMap(\.checks).filter { $0.tier == .vector }.map(\.id)
-        #expect(vectors.sorted() == whole.checks.filter { $0.tier == .vector }.map(\.id).sorted())
-    }
 }
