@@ -164,7 +164,8 @@ enum DiffRules {
         case "PEER_HANDSHAKE":
             (
                 .bounded(
-                    "up to a quarter more or fewer between the same peers, who may cross, and two for each pair that meets through a node"),
+                    "up to a quarter more or fewer between the same peers, who may cross, and three for each pair: a second way, through a node, while the first is being answered"
+                ),
                 { $0 / 4 }
             )
         default: nil

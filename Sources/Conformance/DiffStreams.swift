@@ -148,7 +148,8 @@ extension DiffRuns {
         diff.comparedFields += 1
         if x.messages == y.messages {
             diff.equalFields += 1
-        } else if x.isEncrypted, !x.units.isEmpty, x.units.count == y.units.count {
+        } else if x.isEncrypted, !x.units.isEmpty, !y.units.isEmpty {
+            let before = diff.findings.count
             for (one, other) in zip(x.units, y.units) {
                 guard one.unit.layer == other.unit.layer, one.unit.kindName == other.unit.kindName else {
                     add(
@@ -158,8 +159,7 @@ extension DiffRuns {
                 }
                 compare(one.unit, other.unit, a.packets[one.packet], b.packets[other.packet], conversation)
             }
-        } else if x.isEncrypted || x.flow == nil || x.isRelayed {
-            content(x, y, conversation)
+            if x.units.count != y.units.count, diff.findings.count == before { content(x, y, conversation) }
         } else {
             // Bytes of a plain stream: the first that differs, with the packet that brought it.
             content(x, y, conversation)

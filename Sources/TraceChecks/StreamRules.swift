@@ -24,13 +24,20 @@ enum StreamRules {
         for stream in context.dissection.secretStreams {
             guard let flow = stream.flow.map({ context.dissection.flows[$0] }), flow.relayedFrom == nil, flow.gap == nil else { continue }
             keepalives(context, stream, flow, &report)
-            guard !context.bundle.inputs.isEmpty,
+            guard recordsWrites(context.bundle),
                 let owner = owners[stream.handshakeHash]?.first(where: { $0.isInitiator == stream.isFromInitiator }),
                 connections[owner]?.count == 1, !isRelayLeg(context, flow)
             else { continue }
             written(context, stream, flow, writes[owner] ?? [], &report)
         }
         hashes(context, &report)
+    }
+
+    /// Whether the bundle's calls are those of the reference's classes: the calls of peers behind the contract name no stream by its keys.
+    private static func recordsWrites(_ bundle: TraceBundle) -> Bool {
+        bundle.inputs.contains {
+            if case .call(let object, _, _, _) = $0.kind { ["SecretStream", "UDXStream", "HyperDHT"].contains(object) } else { false }
+        }
     }
 
     /// A stream that goes through a relay, or left one, is spread over several flows.
