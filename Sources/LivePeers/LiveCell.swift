@@ -72,7 +72,7 @@ public struct LiveCell: Sendable {
     }
 
     /// Milliseconds by which a waking thread may be late before rules of time are no evidence.
-    private static let stallLimit = 8
+    static let stallLimit = 8
 
     private var recordingPath: String? {
         guard let corpus, FileManager.default.fileExists(atPath: "\(corpus.root)/Fixtures/\(scenario.name)/manifest.json") else {
@@ -136,13 +136,7 @@ public struct LiveCell: Sendable {
             try scenario.run(script)
             try script.end()
         } catch let failure as PeerFailure {
-            switch failure.kind {
-            case .refused: verdict = .fails
-            case .unsupported: verdict = .unsupported
-            case .hang: verdict = .hang
-            case .crash: verdict = .crash
-            case .contract: verdict = .fails
-            }
+            verdict = failure.verdict
             reasons.append(failure.description)
         } catch let missing as ScenarioNotRun {
             verdict = .notRun

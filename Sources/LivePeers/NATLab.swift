@@ -4,7 +4,7 @@ import Foundation
 ///
 ///     host --lan-- router [--mid-- router] --wan-- br0 (198.18.0.0/16, the public network) --wan-- router --lan-- host
 ///
-/// `@unchecked Sendable`: `isThere` is read and written under `lock`.
+/// `@unchecked Sendable`: `isThere` and `making` are read and written under `lock`.
 public final class NATLab: @unchecked Sendable {
     public struct Failure: Error, Sendable, CustomStringConvertible {
         public let description: String
@@ -19,13 +19,18 @@ public final class NATLab: @unchecked Sendable {
         public let publicAddress: String
     }
 
-    public static let dhtAddresses = (1...8).map { "198.18.1.\($0)" }
-    public static let relayAddress = "198.18.1.9"
+    /// As many public nodes as a lab has by default.
+    public static let usualNodes = 8
+    public static let relayAddress = "198.18.2.1"
+    /// Where the public nodes are.
+    public let dhtAddresses: [String]
 
     public let cell: NATLabCell
     private let prefix: String
     private let lock = NSLock()
     private var isThere = true
+    /// The shell that is making the namespaces.
+    private var making: Process?
 
     /// The namespace of the public network; its interface is `br0`.
     public var publicNamespace: String { "\(prefix)net" }
@@ -48,9 +53,12 @@ public final class NATLab: @unchecked Sendable {
     }
 
     /// Makes the namespaces; what was made is removed again when that fails.
-    public init(_ cell: NATLabCell) throws {
+    public init(_ cell: NATLabCell, nodes: Int = NATLab.usualNodes) throws {
         self.cell = cell
-        let prefix = "hc\(String(UInt32.random(in: 0 ... .max), radix: 36))-"
+        dhtAddresses = (1...max(1, min(nodes, 200))).map { "198.18.1.\($0)" }
+        NATLab.sweep()
+        // The owner stands in the name, so that what a killed run left behind is known as such.
+        let prefix = "\(NATLab.mark)\(getpid())-\(String(UInt16.random(in: 0 ... .max), radix: 36))-"
         self.prefix = prefix
         func side(_ host: String, _ router: NATLabRouter, _ number: Int) -> Side {
             let isOpen = router == .open
@@ -63,7 +71,7 @@ public final class NATLab: @unchecked Sendable {
             ? Side(namespace: "\(prefix)hb", address: "192.168.1.3", publicAddress: "198.18.0.10") : side("hb", cell.server, 2)
         NATLabCleaner.shared.add(self)
         do {
-            try NATLab.shell(script())
+            try make(script())
             try hinder()
         } catch {
             remove()
@@ -71,16 +79,45 @@ public final class NATLab: @unchecked Sendable {
         }
     }
 
-    /// Ends what still runs in the namespaces and removes them. May be called twice.
+    /// Ends what still runs in the namespaces and removes them. May be called twice, and from another thread while the lab is being made.
     public func remove() {
         lock.lock()
         defer { lock.unlock() }
         guard isThere else { return }
         isThere = false
-        for name in names {
-            try? NATLab.shell("ip netns pids \(name) 2>/dev/null | xargs -r kill -9; ip netns del \(name) 2>/dev/null || true")
+        if let making {
+            making.terminate()
+            making.waitUntilExit()
         }
+        for name in names { NATLab.remove(name) }
         NATLabCleaner.shared.drop(self)
+    }
+
+    private static let mark = "hclab"
+
+    /// Ends what runs in a namespace, and removes it: with it go its interfaces, rules and queues.
+    private static func remove(_ name: String) {
+        try? shell("ip netns pids \(name) 2>/dev/null | xargs -r kill -9; ip netns del \(name) 2>/dev/null || true")
+    }
+
+    /// Removes the labs of runs that are gone without having removed them: killed, or cut off from power.
+    static func sweep() {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: "/run/netns")) ?? [] where name.hasPrefix(mark) {
+            guard let owner = pid_t(name.dropFirst(mark.count).prefix { $0 != "-" }), kill(owner, 0) != 0, errno == ESRCH else { continue }
+            remove(name)
+        }
+    }
+
+    /// Runs a part of the making, which `remove` ends.
+    private func make(_ script: String) throws {
+        try NATLab.shell(script) { process in
+            lock.lock()
+            defer { lock.unlock() }
+            guard isThere else { throw Failure(description: "the run was ended", isMissing: false) }
+            try process.run()
+            making = process
+        }
+        lock.withLock { making = nil }
     }
 
     // MARK: Making
@@ -97,7 +134,7 @@ public final class NATLab: @unchecked Sendable {
             "ip -n \(net) link add br0 type bridge", "ip -n \(net) link set br0 up promisc on",
             "ip -n \(net) addr add 198.18.0.1/16 dev br0",
         ]
-        for address in NATLab.dhtAddresses + [NATLab.relayAddress] { lines.append("ip -n \(net) addr add \(address)/16 dev br0") }
+        for address in dhtAddresses + [NATLab.relayAddress] { lines.append("ip -n \(net) addr add \(address)/16 dev br0") }
         lines += router("a", cell.client, 1, host: hostA)
         if cell.isLAN {
             lines += [
@@ -175,7 +212,7 @@ public final class NATLab: @unchecked Sendable {
         let router = "\(prefix)a"
         switch hindrance {
         case .loss:
-            try NATLab.shell(
+            try make(
                 """
                 ip netns exec \(router) nft -f - <<'END'
                 table ip loss {
@@ -187,15 +224,15 @@ public final class NATLab: @unchecked Sendable {
                 END
                 """)
         case .rate, .delay:
-            let discipline = hindrance == .rate ? "tbf rate 4mbit burst 16k latency 50ms" : "netem delay 40ms"
-            do { try NATLab.shell("tc -n \(router) qdisc add dev wan root \(discipline)") } catch {
+            let discipline = hindrance == .rate ? "tbf rate 4mbit burst 16k latency 10ms" : "netem delay 40ms"
+            do { try make("tc -n \(router) qdisc add dev wan root \(discipline)") } catch {
                 throw Failure(description: "\(discipline.split(separator: " ")[0])", isMissing: true)
             }
         }
     }
 
     /// Runs a shell script that ends at the first command that fails.
-    static func shell(_ script: String) throws {
+    static func shell(_ script: String, run: (Process) throws -> Void = { try $0.run() }) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         process.arguments = ["-e", "-c", script]
@@ -203,7 +240,7 @@ public final class NATLab: @unchecked Sendable {
         process.standardError = errors
         process.standardOutput = FileHandle.nullDevice
         process.standardInput = FileHandle.nullDevice
-        try process.run()
+        try run(process)
         let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         process.waitUntilExit()
         guard process.terminationStatus == 0 else {

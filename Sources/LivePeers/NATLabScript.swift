@@ -18,10 +18,10 @@ struct NATLabScript {
         for peer in peers { try peer.request("hello", ["contract": 1], seconds: 30) }
         let (network, serverPeer, clientPeer) = (peers[0], peers[1], peers[2])
         let port = 49_737
-        let root = NATLab.dhtAddresses[0]
+        let root = lab.dhtAddresses[0]
         try start(network, "dht0", root, ["bootstrap": [], "bootstrapper": true, "host": .string(root), "port": .integer(port)])
         let bootstrap: JSON = [["host": .string(root), "port": .integer(port)]]
-        for (index, address) in NATLab.dhtAddresses.enumerated().dropFirst() {
+        for (index, address) in lab.dhtAddresses.enumerated().dropFirst() {
             try start(
                 network, "dht\(index)", address,
                 ["bootstrap": bootstrap, "host": .string(address), "port": .integer(port), "ephemeral": false, "firewalled": false])
@@ -50,7 +50,7 @@ struct NATLabScript {
         let before = Date()
         let dial = try clientPeer.request("connect", connect)
         guard let stream = dial["stream"]?.integer else { throw ScenarioFailure(description: "connect replies without a stream") }
-        func seconds() -> String { String(format: "%.1f s", Date().timeIntervalSince(before)) }
+        func seconds() -> String { String(format: "%.2f s", Date().timeIntervalSince(before)) }
 
         switch lab.cell.expectation {
         case .aborts:
@@ -64,7 +64,10 @@ struct NATLabScript {
                 "given up with \(code), not HOLEPUNCH_ABORTED")
             return "aborted with \(code) after \(seconds())"
         case .connects:
-            let open = try clientPeer.event("open", seconds: 90) { $0["stream"]?.integer == stream }
+            let open = try clientPeer.event("open", or: "close", seconds: 90) { $0["stream"]?.integer == stream }
+            try expect(
+                open["event"]?.string == "open",
+                "not connected: closed with \(open["error"]?["code"]?.string ?? "no error"), \(open["error"]?["message"]?.string ?? "")")
             let story = "connected to \(open["remoteAddress"]?["host"]?.string ?? "a relay") in \(seconds())"
             let incoming = try serverPeer.event("connection") { $0["remotePublicKey"] == open["publicKey"] }
             try expect(open["remotePublicKey"] == listening["publicKey"], "the client is connected to another key")

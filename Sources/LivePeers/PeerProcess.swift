@@ -1,3 +1,4 @@
+import Conformance
 import Foundation
 import StrictJSON
 
@@ -23,6 +24,16 @@ public struct PeerFailure: Error, Sendable, CustomStringConvertible {
     public let code: String?
 
     public var description: String { "\(peer): \(message)" }
+
+    /// What it says of the run in which it happened.
+    var verdict: Verdict {
+        switch kind {
+        case .refused, .contract: .fails
+        case .unsupported: .unsupported
+        case .hang: .hang
+        case .crash: .crash
+        }
+    }
 }
 
 /// A peer behind the contract of `harness/PEERS.md`: a process that takes one JSON object a line and answers with one.
@@ -175,6 +186,9 @@ public final class PeerProcess: @unchecked Sendable {
     /// How it broke the contract, whether anybody waited for something since or not.
     public var breach: String? { condition.withLock { broken } }
 
+    /// Whether its output has ended, although nobody told it to leave.
+    var hasEnded: Bool { condition.withLock { ended } }
+
     private func note(error line: [UInt8]) {
         condition.lock()
         lastErrors.append(String(decoding: line, as: UTF8.self))
@@ -212,9 +226,10 @@ public final class PeerProcess: @unchecked Sendable {
         let id = nextID
         nextID += 1
         let isOver = ended
+        let lastWords = tail
         if keepsTranscript { requests.append((PeerProcess.now, command, arguments)) }
         condition.unlock()
-        if isOver { throw failure(.crash, "it has ended; \(command) can't be sent") }
+        if isOver { throw failure(.crash, "it has ended; \(command) can't be sent\(lastWords)") }
         var object = JSONObject()
         object.set("id", .integer(id))
         object.set("command", .string(command))
@@ -224,7 +239,7 @@ public final class PeerProcess: @unchecked Sendable {
         while offset < line.count {
             let count = line.withUnsafeBytes { Foundation.write(input, $0.baseAddress?.advanced(by: offset), line.count - offset) }
             if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { throw failure(.crash, "it no longer reads its input (\(command))") }
+            guard count > 0 else { throw failure(.crash, "it no longer reads its input (\(command))\(lastWords)") }
             offset += count
         }
         return id
@@ -277,13 +292,21 @@ public final class PeerProcess: @unchecked Sendable {
     }
 
     /// Waits for an event, and takes it out of the queue; events before it stay.
-    public func event(_ name: String, seconds: Double = 30, where matches: (JSON) -> Bool = { _ in true }) throws -> JSON {
+    ///
+    /// `other` is an event that tells as well that `name` will not come.
+    public func event(
+        _ name: String, or other: String? = nil, seconds: Double = 30, where matches: (JSON) -> Bool = { _ in true }
+    ) throws -> JSON {
+        func isAwaited(_ event: JSON) -> Bool {
+            guard let word = event["event"]?.string, word == name || word == other else { return false }
+            return matches(event)
+        }
         let deadline = Date(timeIntervalSinceNow: seconds)
         condition.lock()
         defer { condition.unlock() }
         while true {
             try checkWhole()
-            if let index = events.firstIndex(where: { $0["event"]?.string == name && matches($0) }) { return events.remove(at: index) }
+            if let index = events.firstIndex(where: isAwaited) { return events.remove(at: index) }
             if let broken { throw failure(.contract, broken) }
             if ended { throw failure(.crash, "it ended before the event \(name)\(tail)") }
             guard condition.wait(until: deadline) else {

@@ -27,7 +27,9 @@ enum DHTRules {
         let packet = context.packets[index].packet
         let host = context.publicAddress(of: packet.destination.address)
         // Behind a NAT the port that the sender knows is another one than the capture shows.
-        let fits = to.address == host && (to.port == packet.destination.port || host != packet.destination.address)
+        // Within one private network nothing is translated.
+        let isLocal = AddressClass.isPrivate(packet.source.address) && to == packet.destination
+        let fits = isLocal || to.address == host && (to.port == packet.destination.port || host != packet.destination.address)
         report.check("dht-rpc.to", fits, number, "dht-rpc.to", 4, "to is \(to), the packet goes to \(packet.destination)")
         if let flags = context.packets[index].units.first?.field("flags"), case .uint(let value) = flags.value {
             report.check("dht-rpc.flags", value < 0x20, number, "dht-rpc.flags", 1, "unknown flag bits in \(value)")

@@ -102,7 +102,7 @@ enum SwarmRules {
             }
             guard case .request = packet.message, case .holepunch(let message)? = HyperDHTRules.value(context, index),
                 message.mode == .fromClient,
-                asked.insert(packet.packet.source).inserted,
+                asked.insert(packet.packet.source).inserted, context.vantage.seesSent(packet.packet.source.address),
                 // Without fast open the first round names no remote address. hyperdht.md section 13.
                 let unit = packet.units.first(where: { $0.layer == .holepunch }),
                 (try? HolepunchPayload(decoding: unit.bytes))?.remoteAddress != nil

@@ -8,7 +8,10 @@ public struct TraceAudit: Sendable {
 
     public var findings: [TraceFinding] { report.findings }
 
-    public init(_ bundle: TraceBundle, capture: Capture? = nil) { self.init(TraceContext(bundle, capture: capture)) }
+    /// Judges the bundle's main capture, or the one given; `vantage` is where it was taken, by default where the main one was.
+    public init(_ bundle: TraceBundle, capture: Capture? = nil, vantage: TraceVantage? = nil) {
+        self.init(TraceContext(bundle, capture: capture, vantage: vantage ?? TraceVantage.ofMainCapture(of: bundle)))
+    }
 
     init(_ context: TraceContext) {
         dissection = context.dissection

@@ -12,6 +12,7 @@ import UDX
 struct TraceContext {
     let bundle: TraceBundle
     let dissection: Dissection
+    let vantage: TraceVantage
     let knowledge: Knowledge
     /// Addresses that packets came from or went to, or that the manifest names.
     let endpoints: Set<Endpoint>
@@ -45,7 +46,7 @@ struct TraceContext {
     let isCut: Bool
 
     /// Hosts on which the capture may have been made.
-    private let vantage: Set<IPAddress>
+    private let commonHosts: Set<IPAddress>
 
     /// Whether the recording lists random draws: only then every random value has a name.
     let hasRecordedDraws: Bool
@@ -61,12 +62,13 @@ struct TraceContext {
 
     var packets: [DissectedPacket] { dissection.packets }
 
-    init(_ bundle: TraceBundle, capture: Capture? = nil) {
-        self.init(TraceBackground(bundle), capture: capture ?? bundle.capture)
+    init(_ bundle: TraceBundle, capture: Capture? = nil, vantage: TraceVantage = .everything) {
+        self.init(TraceBackground(bundle), capture: capture ?? bundle.capture, vantage: vantage)
     }
 
-    init(_ background: TraceBackground, capture: Capture, memory: DissectionMemory? = nil) {
+    init(_ background: TraceBackground, capture: Capture, memory: DissectionMemory? = nil, vantage: TraceVantage = .everything) {
         bundle = background.bundle
+        self.vantage = vantage
         hasRecordedDraws = bundle.inputs.contains { if case .draw = $0.kind { true } else { false } }
         knowledge = background.knowledge
         integers = background.integers
@@ -85,7 +87,7 @@ struct TraceContext {
         self.exchangeOf = exchangeOf
         let packets = dissection.packets
         sendings = SendingClock(packets)
-        vantage = TraceContext.vantage(packets)
+        commonHosts = TraceContext.commonHosts(packets)
         isCut = packets.contains { $0.packet.isCut }
         var uses: [Endpoint: Int] = [:]
         for packet in packets {
@@ -172,10 +174,10 @@ struct TraceContext {
     }
 
     /// Whether everything that this node sends and takes in is in the capture: one that was made on a host shows that host's traffic alone.
-    func showsAll(of node: Endpoint) -> Bool { vantage.isEmpty || vantage.contains(node.address) }
+    func showsAll(of node: Endpoint) -> Bool { commonHosts.isEmpty || commonHosts.contains(node.address) }
 
     /// Hosts that every packet comes from or goes to; empty where there is none, or all is on one.
-    private static func vantage(_ packets: [DissectedPacket]) -> Set<IPAddress> {
+    private static func commonHosts(_ packets: [DissectedPacket]) -> Set<IPAddress> {
         var all: Set<IPAddress> = []
         var common: Set<IPAddress>?
         for packet in packets where packet.packet.transport == .udp {
@@ -185,6 +187,12 @@ struct TraceContext {
         }
         return all.count > 1 ? common ?? [] : []
     }
+
+    /// Whether the capture holds every packet that the flow's sender sent.
+    func seesSent(_ flow: UDXFlow) -> Bool { vantage.seesSent(flow.from.address) }
+
+    /// Whether the capture holds the flow as its receiver got it.
+    func seesReceived(_ flow: UDXFlow) -> Bool { vantage.seesReceived(flow.to.address) }
 
     /// The exchange's request message.
     func request(_ exchange: Exchange) -> Request? {

@@ -137,6 +137,18 @@ extension UDXRules {
         context.packets.contains { if case .udx(let packet) = $0.message { packet.header.type.contains(.sack) } else { false } }
     }
 
+    /// Whether something was lost before it came to the host at which the capture was taken: the repeat that arrives is the first copy there.
+    static func isOutOfOrder(_ context: TraceContext, _ flow: UDXFlow) -> Bool {
+        guard case .host = context.vantage else { return false }
+        var next = SequenceNumber.zero
+        for index in flow.packets {
+            guard let packet = message(context, index), isNumbered(packet) else { continue }
+            guard packet.header.seq == next else { return true }
+            next = next.advanced(by: 1)
+        }
+        return false
+    }
+
     /// What was sent last is acknowledged, or sent again.
     static func settled(_ context: TraceContext, _ flow: UDXFlow, _ reverse: UDXFlow, _ report: inout TraceReport) {
         guard flow.destroyed == nil, reverse.destroyed == nil,

@@ -12,25 +12,33 @@ enum UDXRules {
         for (number, flow) in context.dissection.flows.enumerated() {
             packets(context, flow, &report)
             numbers(context, flow, &report)
+            destroys(context, flow, &report)
             acknowledgements(context, flow, &report)
+            arrivals(context, flow, &report)
             windows(context, flow, &report)
             ends(context, flow, &report)
             if let reverse = flow.reverse, reverse > number || context.dissection.flows[reverse].reverse == number {
                 if !isRelayed(context, flow) { direct(context, flow, context.dissection.flows[reverse], &report) }
             }
             paths(context, flow, &report)
-            beginnings(context, flow, flow.reverse.map { context.dissection.flows[$0] }, &report)
-            recordedCalls(context, flow, &report)
+            if context.seesSent(flow) {
+                beginnings(context, flow, flow.reverse.map { context.dissection.flows[$0] }, &report)
+                recordedCalls(context, flow, &report)
+            }
         }
         relays(context, &report)
     }
 
-    /// What both directions of a stream that no relay passes on say of each other.
+    /// What both directions of a stream that no relay passes on say of each other, each judged where it can be seen: what a side answers
+    /// where the packets arrive that it answers, what it sends and repeats where it learns what has arrived.
     private static func direct(_ context: TraceContext, _ flow: UDXFlow, _ reverse: UDXFlow, _ report: inout TraceReport) {
-        answers(context, flow, reverse, &report)
-        firstBurst(context, flow, reverse, &report)
         causes(context, flow, reverse, &report)
-        duplicates(context, flow, reverse, &report)
+        if context.seesReceived(flow), context.seesSent(reverse) {
+            if !isOutOfOrder(context, flow) { answers(context, flow, reverse, &report) }
+            duplicates(context, flow, reverse, &report)
+        }
+        guard context.seesSent(flow), context.seesReceived(reverse) else { return }
+        firstBurst(context, flow, reverse, &report)
         settled(context, flow, reverse, &report)
         timeouts(context, flow, reverse, &report)
         repairs(context, flow, reverse, &report)
@@ -92,16 +100,13 @@ enum UDXRules {
 
     /// Each packet carries the next number of its direction; repeated DATA and END carry their own.
     static func numbers(_ context: TraceContext, _ flow: UDXFlow, _ report: inout TraceReport) {
+        // Where packets may be missing, a later number is no evidence, nor is one that was sent before and lost.
+        guard context.seesSent(flow) else { return }
         var next: SequenceNumber?
-        var isOver: Int?
         for (position, index) in flow.packets.enumerated() {
             guard let packet = message(context, index) else { continue }
             let header = packet.header
             let number = context.number(index)
-            if let over = isOver {
-                // A relay may still send on what it had; the stream itself is gone.
-                report.check("udx.destroy", flow.relayedFrom != nil, number, "udx.type", 2, "a packet after DESTROY (packet \(over))")
-            }
             if !header.type.isDisjoint(with: [.data, .end]) {
                 if let expected = next {
                     let isRepeat = header.seq.isBefore(expected)
@@ -121,7 +126,19 @@ enum UDXRules {
                 next = header.seq
                 checkFirst(context, flow, position, &report)
             }
-            if header.type.contains(.destroy), isOver == nil { isOver = number }
+        }
+    }
+
+    /// Nothing follows DESTROY; but a relay may still send on what it had.
+    static func destroys(_ context: TraceContext, _ flow: UDXFlow, _ report: inout TraceReport) {
+        var isOver: Int?
+        for index in flow.packets {
+            guard let packet = message(context, index) else { continue }
+            let number = context.number(index)
+            if let over = isOver {
+                report.check("udx.destroy", flow.relayedFrom != nil, number, "udx.type", 2, "a packet after DESTROY (packet \(over))")
+            }
+            if packet.header.type.contains(.destroy), isOver == nil { isOver = number }
         }
     }
 
@@ -184,14 +201,15 @@ enum UDXRules {
             }
             // Retransmissions carry the ack of their first copy (libudx before August 2026).
             if context.packets[index].retransmissionOf != nil {
-                checkStaleAck(context, flow, index, packet, last?.ack, &report)
+                if context.seesSent(flow) { checkStaleAck(context, flow, index, packet, last?.ack, &report) }
                 continue
             }
             acks.append((index, header.ack))
             last = (index, header.ack)
             sacks(context, flow, index, packet, highest, &report)
         }
-        monotone(context, acks, isRelayed, &report)
+        // A repeat whose first copy was lost may carry the acknowledgement of then.
+        if context.seesSent(flow) { monotone(context, acks, isRelayed, &report) }
         noReneging(context, flow, &report)
     }
 
@@ -274,7 +292,9 @@ enum UDXRules {
                         report.check("udx.sack", false, context.number(index), "udx.sacks", 20 + position * SACKBlock.size, message)
                         report.check("udx.sack", false, context.number(earlier), "udx.sacks", nil, message)
                         claimed[cursor.rawValue] = nil
-                    } else if (copies[cursor.rawValue] ?? 0) == 1, flow.relayedFrom == nil, reverse.relayedFrom == nil {
+                    } else if context.seesSent(reverse), (copies[cursor.rawValue] ?? 0) == 1, flow.relayedFrom == nil,
+                        reverse.relayedFrom == nil
+                    {
                         report.check(
                             "udx.sack", false, context.number(index), "udx.sacks.start", 20 + position * SACKBlock.size,
                             "number \(cursor) is reported missing, but was never sent again")

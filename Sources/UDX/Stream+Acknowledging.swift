@@ -31,7 +31,9 @@ extension Stream {
         unanswered = 0
         let blocks = reportedBlocks()
         var writer = Writer(capacity: PacketHeader.size + blocks.count * SACKBlock.size)
-        header(blocks.isEmpty ? .acknowledgement : .sack, seq: sndNxt).encode(to: &writer)
+        /// UDX-3. It names the next number and consumes none.
+        let seq = Mutation.udx(3, 1).isActive ? sndNxt.advanced(by: 1) : sndNxt
+        header(blocks.isEmpty ? .acknowledgement : .sack, seq: seq).encode(to: &writer)
         for block in blocks { block.encode(to: &writer) }
         emit(writer.bytes)
         reportEndIfComplete()

@@ -4,6 +4,7 @@ import Conformance
 enum UDXMutants {
     static let all: [Mutant] =
         list.map { Mutant($0.0, .udx($0.1, $0.2), $0.3) } + [
+            Mutant("UDX-3", .udx(3, 1), "an ACK carries the number after the next", suffix: "ack"),
             Mutant("UDX-15", .udx(15, 2), "what a burst left unanswered is never answered", suffix: "burst"),
             Mutant("UDX-52", .udx(52, 2), "the pacing rate has no floor but a byte a millisecond", suffix: "floor"),
         ]

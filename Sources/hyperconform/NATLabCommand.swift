@@ -9,7 +9,7 @@ struct NATLabCommand: ParsableCommand {
         commandName: "natlab",
         abstract: "Two hosts behind two routers, in network namespaces: who gets through to whom.",
         discussion: """
-            Eight public nodes, two routers and two hosts are made for each cell and removed after it. A cell is named after the dialling host's router \
+            Public nodes, two routers and two hosts are made for each cell and removed after it. A cell is named after the dialling host's router \
             and then the listening host's. Needs root, iproute2 and nftables; otherwise every cell is not-run. All traffic stays in the namespaces.
             """)
 
@@ -17,6 +17,7 @@ struct NATLabCommand: ParsableCommand {
     @Option(help: "Who listens: swift, node, or a defined one.") var first = "swift"
     @Option(help: "Who dials: swift, node, or a defined one.") var second = "swift"
     @Option(help: "Who runs the public nodes: swift, node, or a defined one.") var network = "swift"
+    @Option(help: "How many public nodes there are: below three no side can tell what its own NAT does.") var nodes = NATLab.usualNodes
     @OptionGroup var peers: PeerNames
     @Option(help: ArgumentHelp("Where captures, key logs and events of each cell are kept.", valueName: "dir")) var keep = "natlab-results"
     @Option(help: "table for people, json for programs.") var format: OutputFormat = .table
@@ -29,6 +30,10 @@ struct NATLabCommand: ParsableCommand {
             }
             return found
         }
+    }
+
+    func validate() throws {
+        guard (1...200).contains(nodes) else { throw ValidationError("--nodes is 1 to 200") }
     }
 
     func run() throws {
@@ -50,28 +55,44 @@ struct NATLabCommand: ParsableCommand {
 
         var outcomes: [NATLabRun.Outcome] = []
         for cell in cells {
-            let outcome = NATLabRun(cell: cell, first: a, second: b, network: dht, folder: keep, program: program).run()
+            let outcome = NATLabRun(cell: cell, first: a, second: b, network: dht, nodes: nodes, folder: keep, program: program).run()
             outcomes.append(outcome)
-            guard format == .table else { continue }
-            let verdict = outcome.verdict == .notRun ? "not-run(\(outcome.reasons.joined(separator: "; ")))" : outcome.verdict.rawValue
-            Terminal.show(
-                "\(cell.name.padding(toLength: 24, withPad: " ", startingAt: 0)) \("\(b.name) > \(a.name)".padding(toLength: 14, withPad: " ", startingAt: 0))"
-                    + " \(verdict.padding(toLength: max(12, verdict.count), withPad: " ", startingAt: 0)) \(outcome.story)"
-                    + (outcome.packets > 0 ? ", \(outcome.packets) packets, \(outcome.comparisons) comparisons" : "") + "\n")
-            if outcome.verdict != .notRun { for reason in outcome.reasons { Terminal.show("    \(reason)\n") } }
+            let again = again(cell)
+            if !outcome.folder.isEmpty {
+                let report: JSON = ["schema": "hyperconform-natlab/1", "command": .string(again), "cells": [outcome.json]]
+                try Data((report.text(indent: 1) + "\n").utf8).write(to: URL(fileURLWithPath: "\(outcome.folder)/verdict.json"))
+            }
+            if format == .table { show(outcome, again) }
         }
         if format == .json {
-            let rows = outcomes.map { outcome -> JSON in
-                [
-                    "cell": .string(outcome.cell), "first": .string(outcome.first), "second": .string(outcome.second),
-                    "verdict": .string(outcome.verdict.rawValue), "story": .string(outcome.story),
-                    "reasons": .array(outcome.reasons.map { .string($0) }), "packets": .integer(outcome.packets),
-                    "comparisons": .integer(outcome.comparisons),
-                ]
-            }
-            try Terminal.write(JSON.object(["schema": "hyperconform-natlab/1", "cells": .array(rows)]).text(indent: 1) + "\n", to: nil)
+            try Terminal.write(
+                JSON.object(["schema": "hyperconform-natlab/1", "cells": .array(outcomes.map(\.json))]).text(indent: 1) + "\n", to: nil)
         }
         if outcomes.contains(where: { $0.verdict.isFailed }) { throw ExitCode(1) }
         if outcomes.contains(where: { $0.verdict == .harnessError }) { throw ExitCode(3) }
+    }
+
+    /// The command that runs this cell alone.
+    private func again(_ cell: NATLabCell) -> String {
+        var words = ["hyperconform", "natlab", "--cell", cell.name, "--first", first, "--second", second, "--network", network]
+        if nodes != NATLab.usualNodes { words += ["--nodes", "\(nodes)"] }
+        if let modules = peers.nodeModules { words += ["--node-modules", modules] }
+        for definition in peers.definitions { words += ["--define", "'\(definition)'"] }
+        return words.joined(separator: " ")
+    }
+
+    private func show(_ outcome: NATLabRun.Outcome, _ again: String) {
+        let cell = outcome.cell.padding(toLength: 24, withPad: " ", startingAt: 0)
+        let pair = "\(outcome.second) > \(outcome.first)".padding(toLength: 14, withPad: " ", startingAt: 0)
+        let word = outcome.verdict == .notRun ? "not-run(\(outcome.reasons.joined(separator: "; ")))" : outcome.verdict.rawValue
+        let verdict = word.padding(toLength: max(12, word.count), withPad: " ", startingAt: 0)
+        let counts = outcome.packets > 0 ? ", \(outcome.packets) packets, \(outcome.comparisons) comparisons" : ""
+        Terminal.show("\(cell) \(pair) \(verdict) \(outcome.story)\(counts)\n")
+        if outcome.verdict != .notRun, !outcome.verdict.isPassed {
+            for reason in outcome.reasons { Terminal.show("    \(reason)\n") }
+            Terminal.show("    kept in \(outcome.folder); again: \(again)\n")
+        }
+        for note in outcome.notes { Terminal.show("    \(note)\n") }
+        fflush(nil)
     }
 }

@@ -23,8 +23,8 @@ struct PcapCheckCommand: ParsableCommand {
         var findings: [(capture: String, finding: TraceFinding)] = []
         var comparisons = 0
         var families: [String] = []
-        for (name, capture) in [("capture", bundle.capture)] + bundle.extraCaptures.map({ ("capture.\($0.name)", $0.capture) }) {
-            let audit = TraceAudit(bundle, capture: capture)
+        for (name, capture, vantage) in TraceVantage.captures(of: bundle) {
+            let audit = TraceAudit(bundle, capture: capture, vantage: vantage)
             findings += audit.findings.map { (name, $0) }
             comparisons += audit.report.comparisons.values.reduce(0, +)
             families += audit.dissection.kadepyFamilies

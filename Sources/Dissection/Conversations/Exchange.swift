@@ -20,6 +20,8 @@ public struct Exchange: Sendable {
     public internal(set) var duplicateResponses: [Int] = []
     /// For a leg of a relayed exchange: the exchange that the client began.
     public internal(set) var origin: Int?
+    /// For a leg of an exchange whose beginning is not in the capture, as at a server's host: the first leg of it that is.
+    public internal(set) var firstLeg: Int?
     /// Legs that relays and server sent on for this exchange, as exchange indices in order.
     public internal(set) var legs: [Int] = []
     /// Why nothing came back; nil if something did.

@@ -47,7 +47,7 @@ extension TraceDissector {
     private func noiseMessages() -> [([UInt8], RelayMode, Carrier)] {
         var exchangeOf: [Int: Int] = [:]
         for (number, exchange) in result.exchanges.enumerated() {
-            for index in exchange.requests { exchangeOf[index] = exchange.origin ?? number }
+            for index in exchange.requests { exchangeOf[index] = exchange.origin ?? exchange.firstLeg ?? number }
             if let response = exchange.response { exchangeOf[response] = number }
             for index in exchange.duplicateResponses { exchangeOf[index] = number }
         }

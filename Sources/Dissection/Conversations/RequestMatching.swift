@@ -167,6 +167,7 @@ extension TraceDissector {
     /// Joins the legs of handshakes and hole-punch rounds across relays: all have one tid, command and target. hyperdht.md sections 6 and 9.
     func joinRelayedLegs() {
         var origins: [[UInt8]: Int] = [:]
+        var firstLegs: [[UInt8]: Int] = [:]
         for index in result.exchanges.indices {
             let exchange = result.exchanges[index]
             guard let mode = relayMode(ofPacketAt: exchange.request) else { continue }
@@ -183,6 +184,8 @@ extension TraceDissector {
                 let first = result.packets[result.exchanges[origin].request].number
                 for packet in exchange.requests { result.packets[packet].labels.append("\(mode) leg of \(first)") }
             } else {
+                result.exchanges[index].firstLeg = firstLegs[key]
+                if firstLegs[key] == nil { firstLegs[key] = index }
                 for packet in exchange.requests { result.packets[packet].labels.append("\(mode) leg of an exchange that is not here") }
             }
         }
