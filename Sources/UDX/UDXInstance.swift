@@ -21,6 +21,16 @@ public final class UDXInstance {
         context = Context(limits: limits)
     }
 
+    /// Streams hold the context and, where they relay, one another: what still stands in a list then goes with the instance.
+    deinit {
+        context.partial = []
+        context.closed = []
+        for stream in order {
+            stream.relayTarget = nil
+            stream.relaySources = []
+        }
+    }
+
     public var limits: UDXLimits { context.limits }
 
     // MARK: Streams
