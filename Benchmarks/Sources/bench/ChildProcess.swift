@@ -28,6 +28,8 @@ final class ChildProcess {
         var toChild: [Int32] = [0, 0]
         var fromChild: [Int32] = [0, 0]
         guard pipe(&toChild) == 0, pipe(&fromChild) == 0 else { throw Failure(description: "no pipe: errno \(errno)") }
+        // A child that is started later must not hold this one's input open.
+        for descriptor in toChild + fromChild { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
         #if canImport(Glibc)
             var actions = posix_spawn_file_actions_t()
         #else
