@@ -157,7 +157,8 @@ final class DHTRPCScript {
             var options = RequestOptions()
             let choice = script.byte()
             options.isForced = choice & 1 != 0
-            options.retries = choice & 2 != 0 ? Int(script.byte()) - 2 : nil
+            // At most 125 of 2.55 s: all of them end before the script does.
+            options.retries = choice & 2 != 0 ? Int(script.byte() & 127) - 2 : nil
             options.timeout = choice & 4 != 0 ? .milliseconds(Int64(script.byte()) * 10) : nil
             options.endsOnForeignAnswer = choice & 8 != 0
             options.value = choice & 16 != 0 ? script.take(script.int(20)) : nil

@@ -16,6 +16,20 @@ enum BurstChecks {
             bench.pass(100)
             bench.expectSilence("after the burst")
         },
+        Check("udx.ack-names-next", ["UDX-3"], .machine) { exam in
+            let bench = try Bench(exam)
+            try bench.write(3)
+            let data = bench.takePackets()
+            exam.equal("DATA", data.map(\.seq), [0])
+            // In order, then above a hole: neither ACK nor SACK consumes the number that it names.
+            bench.peer(RawPacket.data, seq: 0, ack: 1)
+            bench.peer(RawPacket.data, seq: 2, ack: 1)
+            let answers = bench.takePackets()
+            exam.equal("types", answers.map(\.type), [0, RawPacket.sack])
+            exam.equal("numbers", answers.map(\.seq), [1, 1])
+            try bench.write(3)
+            exam.equal("the next DATA", bench.takePackets().map(\.seq), [1])
+        },
         Check("udx.burst-with-end", ["UDX-15", "UDX-53"], .machine) { exam in
             let bench = try Bench(exam)
             burst(bench, [(0, RawPacket.data), (1, RawPacket.data), (2, RawPacket.data | RawPacket.end)])
