@@ -19,10 +19,11 @@ enum DHTNodeRules {
         rests(context, &report)
     }
 
-    private static func id(_ context: TraceContext, _ index: Int) -> (hasID: Bool, isRequest: Bool)? {
+    /// nil: no message of dht-rpc.
+    private static func hasID(_ context: TraceContext, _ index: Int) -> Bool? {
         switch context.packets[index].message {
-        case .request(let request): (request.id != nil, true)
-        case .response(let response): (response.id != nil, false)
+        case .request(let request): request.id != nil
+        case .response(let response): response.id != nil
         default: nil
         }
     }
@@ -31,7 +32,7 @@ enum DHTNodeRules {
     private static func identity(_ context: TraceContext, _ report: inout TraceReport) {
         var since: [Endpoint: Int] = [:]
         for index in context.packets.indices {
-            guard let (hasID, _) = id(context, index) else { continue }
+            guard let hasID = hasID(context, index) else { continue }
             let source = context.packets[index].packet.source
             let at = context.offset(index, "flags", layer: .dhtRPC)
             if hasID {
@@ -143,7 +144,7 @@ enum DHTNodeRules {
         }
     }
 
-    /// Nodes that began within the capture, of which it shows all traffic.
+    /// Nodes that began within the capture, of which it shows all traffic. Their first list decides it, and so is judged by nothing here.
     static func freshNodes(_ context: TraceContext) -> Set<Endpoint> {
         guard !context.dissection.beganMidway else { return [] }
         var hearing = Hearing(context)

@@ -38,21 +38,17 @@ enum HandshakeRules {
         }
     }
 
-    /// A round echoes a token that the other side gave before; punching begins with one.
+    /// A round echoes a token that was given before; which side gave it is not followed.
     private static func rounds(_ context: TraceContext, _ report: inout TraceReport) {
         guard !context.dissection.beganMidway else { return }
         var given: Set<Bytes32> = []
-        var own: Set<Bytes32> = []
-        for entry in context.bundle.keyLog?.entries ?? [] {
-            if case .holepunch(let record) = entry.record { own.insert(record.localSecret) }
-        }
         for packet in context.packets {
             for unit in packet.units where unit.layer == .holepunch {
                 guard let payload = try? HolepunchPayload(decoding: unit.bytes) else { continue }
                 if let token = payload.remoteToken {
                     report.check(
                         "hyperdht.punch-token", given.contains(token), packet.number, "holepunch payload.remoteToken", nil,
-                        "a token that the other side did not give")
+                        "a token that neither side gave before")
                 }
                 if let token = payload.token { given.insert(token) }
             }

@@ -42,6 +42,7 @@ enum StorageRules {
         var uncertain: Set<Place> = []
         /// Nodes that began within the capture: they hold nothing that it does not show.
         var fresh: Set<Endpoint> = []
+        var own: Set<Place> = []
 
         func began(_ place: Place) -> Bool { fresh.contains(place.node) }
     }
@@ -50,6 +51,7 @@ enum StorageRules {
         guard !context.dissection.beganMidway, !context.isCut else { return }
         var model = Model()
         model.fresh = DHTNodeRules.freshNodes(context)
+        model.own = ownPlaces(context)
         let retreats = retreats(context)
         var due = retreats[...]
         for index in context.packets.indices {
@@ -64,9 +66,9 @@ enum StorageRules {
             let place = Place(node: exchange.responder, target: target)
             guard context.showsAll(of: place.node) else { continue }
             switch context.packets[index].message {
-            case .request(let request):
+            case .request:
                 // What is never answered may have been taken in, or lost.
-                if exchange.response == nil { doubt(context, command, request, place, &model) }
+                if exchange.response == nil { doubt(command, place, &model) }
                 if command == .peerHandshake, index == exchange.request { route(context, exchange, place, model, &report) }
             case .response(let response):
                 guard index == exchange.response, let request = context.request(exchange) else { continue }
@@ -76,8 +78,7 @@ enum StorageRules {
         }
     }
 
-    private static func doubt(_ context: TraceContext, _ command: HyperDHTCommand, _ request: Request, _ place: Place, _ model: inout Model)
-    {
+    private static func doubt(_ command: HyperDHTCommand, _ place: Place, _ model: inout Model) {
         switch command {
         case .announce, .unannounce, .mutablePut, .immutablePut: model.uncertain.insert(place)
         default: break
@@ -162,7 +163,7 @@ enum StorageRules {
         let number = context.number(index)
         let at = context.offset(index, "value", layer: .dhtRPC)
         for record in records {
-            let isOwn = Blake2b.hash256(record.publicKey.bytes) == place.target && serves(context, place)
+            let isOwn = Blake2b.hash256(record.publicKey.bytes) == place.target && model.own.contains(place)
             report.check(
                 "hyperdht.stored", isOwn || !model.began(place) || wanted[record.publicKey]?.forms.contains(record.encoded) ?? false,
                 number, "dht-rpc.value", at,
@@ -183,12 +184,15 @@ enum StorageRules {
         }
     }
 
-    /// Whether the node itself announces the key: it answers with its own record.
-    private static func serves(_ context: TraceContext, _ place: Place) -> Bool {
-        context.dissection.exchanges.contains {
-            !$0.isInternal && $0.commandNumber == HyperDHTCommand.announce.rawValue && $0.target == place.target
-                && $0.requester == place.node
-        }
+    /// Who announces what: such a node answers with its own record.
+    private static func ownPlaces(_ context: TraceContext) -> Set<Place> {
+        Set(
+            context.dissection.exchanges.compactMap { exchange in
+                guard !exchange.isInternal, exchange.commandNumber == HyperDHTCommand.announce.rawValue, let target = exchange.target else {
+                    return nil
+                }
+                return Place(node: exchange.requester, target: target)
+            })
     }
 
     private static func mutablePut(
@@ -235,7 +239,7 @@ enum StorageRules {
     /// A handshake for a key that announced itself is relayed to where the announce came from; for any other the node lists closer ones.
     private static func route(_ context: TraceContext, _ exchange: Exchange, _ place: Place, _ model: Model, _ report: inout TraceReport) {
         guard case .handshake(let message)? = HyperDHTRules.value(context, exchange.request), message.mode == .fromClient,
-            message.relayAddress == nil, !model.uncertain.contains(place), !serves(context, place)
+            message.relayAddress == nil, !model.uncertain.contains(place), !model.own.contains(place)
         else { return }
         let route = model.records[place]?.values.first { $0.isSelf }
         if let route, UDXRules.time(context, exchange.request) - route.time >= shortestLife { return }
